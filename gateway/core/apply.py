@@ -1,0 +1,140 @@
+"""`apply`: what an event changes in the record. Where it leads is the table's business (`states.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.core import events as e
+from gateway.core.job import Job, LegKind, Outcome, Progress, State
+from gateway.core.modes import UpstreamMode
+from gateway.core.outcome import state_of
+from gateway.core.states import END, target
+
+MIN_HOLD = 100
+"""A leg that redirects sooner than this (ms) after the one before did not hold."""
+
+
+def apply(job: Job, event: e.Event, now: int) -> Job:
+    """Return `job` after `event`. Raises `IllegalTransition`, and then nothing has changed.
+
+    The revision grows if anything durable changed, so that two records of one revision are the same.
+    """
+    to = target(job.state, event)
+    changed = _CHANGES[type(event)](job, event, now) if type(event) in _CHANGES else job
+    state = state_of(_outcome(event)) if to == END else State(to)
+    if state is not job.state:
+        changed = changed.with_(state=state, changed=now, finished=now if state.terminal else None)
+    return changed.with_(revision=job.revision + 1) if changed.differs_durably(job) else changed
+
+
+def _outcome(event: e.Event) -> Outcome:
+    if isinstance(event, e.Ended):
+        return event.outcome
+    raise AssertionError(f"{type(event).__name__} has no outcome")
+
+
+def _intended(job: Job, _event: e.StartIntended, _now: int) -> Job:
+    return job.with_(progress=_tick(job, attempts=job.progress.attempts + 1), message=None)
+
+
+def _postponed(job: Job, event: e.StartPostponed, _now: int) -> Job:
+    return job.with_(not_before=event.at, message=event.why)
+
+
+def _refused(job: Job, event: e.StartRefused, now: int) -> Job:
+    return _concluded(job, event.outcome, now).with_(refused=True, frees_key=event.frees_key)
+
+
+def _ambiguous(job: Job, event: e.StartAmbiguous, _now: int) -> Job:
+    return job.with_(error=event.code, message=event.why)
+
+
+def _followed(job: Job, event: e.Followed, now: int) -> Job:
+    return job.with_(
+        observed=event.mode, leg=event.leg, started=now, error=None, message=None, progress=_tick(job, read_at=now)
+    )
+
+
+def _dispatched(job: Job, _event: e.Dispatched, now: int) -> Job:
+    return job.with_(observed=UpstreamMode.FORGET, started=now)
+
+
+def _running(job: Job, event: e.StillRunning, now: int) -> Job:
+    return job.with_(progress=_read(job, now, hint=event.hint))
+
+
+def _redirected(job: Job, event: e.Redirected, now: int) -> Job:
+    among_outputs = job.leg is not None and job.leg.kind is LegKind.OUTPUT
+    # An upstream that redirects without holding would have us spin.
+    held = event.leg.kind is LegKind.OUTPUT or now - job.progress.read_at >= MIN_HOLD
+    progress = _read(job, now, hint=0 if held else MIN_HOLD)
+    return job.with_(leg=event.leg, redirects=job.redirects + among_outputs, progress=progress)
+
+
+def _read_failed(job: Job, event: e.ReadFailed, now: int) -> Job:
+    failures = job.progress.failures + 1
+    return job.with_(progress=_read(job, now, hint=event.hint, failures=failures, trouble=event.why))
+
+
+def _lost(job: Job, event: e.Lost, _now: int) -> Job:
+    return job.with_(error=event.code, message=event.why)
+
+
+def _ended(job: Job, event: e.Ended, now: int) -> Job:
+    by_read = event.mode is None
+    ended = _concluded(job, event.outcome, now).with_(
+        observed=event.mode or job.observed, started=job.started or now, error=None
+    )
+    return ended.with_(progress=_read(job, now)) if by_read else ended
+
+
+def _concluded(job: Job, outcome: Outcome, now: int) -> Job:
+    return job.with_(
+        outcome=outcome.head,
+        error=outcome.problem,
+        message=outcome.detail,
+        leg=None,
+        progress=_tick(job, read_at=now, hint=0, failures=0, trouble=None),
+    )
+
+
+def _gave_up(job: Job, event: e.GaveUp | e.Canceled, now: int) -> Job:
+    return _concluded(job, event.outcome, now)
+
+
+def _cancel_requested(job: Job, _event: e.CancelRequested, _now: int) -> Job:
+    return job.with_(cancel_requested=True)
+
+
+def _verdict_missed(job: Job, _event: e.VerdictMissed, _now: int) -> Job:
+    return job.with_(leg=None)
+
+
+def _read(job: Job, now: int, *, hint: int = 0, failures: int = 0, trouble: str | None = None) -> Progress:
+    return _tick(job, read_at=now, hint=hint, failures=failures, trouble=trouble, attempts=job.progress.attempts + 1)
+
+
+def _tick(job: Job, **changes: object) -> Progress:
+    return msgspec.structs.replace(job.progress, **changes)
+
+
+_CHANGES: dict[type[e.Event], Callable[[Job, Any, int], Job]] = {
+    e.StartIntended: _intended,
+    e.StartPostponed: _postponed,
+    e.StartRefused: _refused,
+    e.StartAmbiguous: _ambiguous,
+    e.Followed: _followed,
+    e.Dispatched: _dispatched,
+    e.StillRunning: _running,
+    e.Redirected: _redirected,
+    e.ReadFailed: _read_failed,
+    e.Lost: _lost,
+    e.Ended: _ended,
+    e.GaveUp: _gave_up,
+    e.Canceled: _gave_up,
+    e.CancelRequested: _cancel_requested,
+    e.VerdictMissed: _verdict_missed,
+}

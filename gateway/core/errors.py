@@ -1,0 +1,275 @@
+"""Every error that a caller can be told, as RFC 9457 problem details.
+
+Problem
+├── CallerProblem                      the request is at fault: change it, then send it again
+│   ├── BadRequest            400  bad-request
+│   ├── BadArgumentsProblem   400  bad-arguments
+│   ├── AmbiguousHeader       400  ambiguous-header
+│   ├── UnknownMode           400  unknown-mode
+│   ├── ModeNotAllowed        400  mode-not-allowed
+│   ├── BadCallback           400  bad-callback-url
+│   ├── CancelUnavailable     400  cancel-unavailable
+│   ├── CredentialMissing     401  credential-missing
+│   ├── CredentialUnproven    403  credential-unproven
+│   ├── PrefetchRefused       403  prefetch-refused
+│   ├── NotATrigger           404  not-a-trigger
+│   ├── NotFound              404  not-found
+│   ├── MethodNotAllowed      405  method-not-allowed
+│   ├── NotAcceptable         406  not-acceptable
+│   ├── ResultNotReady        409  result-not-ready
+│   ├── JobExpired            410  job-expired
+│   ├── BodyTooLarge          413  body-too-large
+│   └── KeyReused             422  idempotency-key-reused
+├── JobProblem                         the job is at fault, or time is
+│   ├── JobCanceled           409  job-canceled
+│   ├── WaitTimeout           504  wait-timeout
+│   └── JobDeadline           504  job-deadline
+├── UpstreamProblem                    the upstream is at fault
+│   ├── UpstreamUnreachable   502  upstream-unreachable   nothing was sent: safe to retry
+│   ├── UpstreamAmbiguous     502  upstream-ambiguous     it may have run: do not send it again
+│   ├── LocationRefused       502  location-refused       it runs, and cannot be followed
+│   ├── UpstreamCredentials   502  upstream-credentials
+│   └── OutcomeUnreadable     502  outcome-unreadable
+└── GatewayProblem                     the gateway is at fault
+    ├── InternalError         500  internal-error
+    ├── StoreUnavailable      503  store-unavailable      nothing was sent: safe to retry
+    └── Draining              503  draining
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+PROBLEM_TYPE = "urn:callmode:problem:"
+"""What every `type` member begins with."""
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's word
+    """An error with an answer. `detail` is for people and holds no secret.
+
+    `job_id` names the job concerned, if any; `headers` are fields to send along.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+    fault: ClassVar[Literal["caller", "job", "upstream", "gateway"]]
+    retryable: ClassVar[bool] = False
+    """Whether sending the same request again, unchanged, is safe and may help."""
+
+    def __init__(
+        self, detail: str = "", *, job_id: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.job_id = job_id
+        self.headers = headers
+
+
+class CallerProblem(Problem):
+    """The request is at fault."""
+
+    fault = "caller"
+
+
+class JobProblem(Problem):
+    """The job did not do what was asked, or not in time."""
+
+    fault = "job"
+
+
+class UpstreamProblem(Problem):
+    """The upstream did not answer as it should."""
+
+    fault = "upstream"
+    status = 502
+
+
+class GatewayProblem(Problem):
+    """The gateway cannot serve now."""
+
+    fault = "gateway"
+    status = 503
+
+
+class BadRequest(CallerProblem):
+    """The request cannot be understood."""
+
+    status, code, title = 400, "bad-request", "The request cannot be understood"
+
+
+class BadArgumentsProblem(CallerProblem):
+    """The body or the query cannot be job arguments."""
+
+    status, code, title = 400, "bad-arguments", "The arguments cannot be read"
+
+
+class AmbiguousHeader(CallerProblem):
+    """A header that decides something is there more than once."""
+
+    status, code, title = 400, "ambiguous-header", "A header that may come once came more than once"
+
+
+class UnknownMode(CallerProblem):
+    """The call mode asked for does not exist."""
+
+    status, code, title = 400, "unknown-mode", "There is no such call mode"
+
+
+class ModeNotAllowed(CallerProblem):
+    """The route does not allow the call mode asked for."""
+
+    status, code, title = 400, "mode-not-allowed", "This route does not allow that call mode"
+
+
+class BadCallback(CallerProblem):
+    """The callback URL is missing, malformed or not allowed."""
+
+    status, code, title = 400, "bad-callback-url", "The outcome cannot be delivered to that URL"
+
+
+class CancelUnavailable(CallerProblem):
+    """Nothing that the gateway may call can cancel this job."""
+
+    status, code, title = 400, "cancel-unavailable", "This job cannot be canceled from here"
+
+
+class CredentialMissing(CallerProblem):
+    """The call needs a bearer token."""
+
+    status, code, title = 401, "credential-missing", "The call needs a bearer token"
+
+
+class CredentialUnproven(CallerProblem):
+    """The token claims to be the job's owner, and the upstream has not confirmed it yet."""
+
+    status, code, title = 403, "credential-unproven", "The upstream has not accepted this token yet"
+
+
+class PrefetchRefused(CallerProblem):
+    """A speculative request must not start a job."""
+
+    status, code, title = 403, "prefetch-refused", "A prefetch does not start a job"
+
+
+class NotATrigger(CallerProblem):
+    """The path is no route."""
+
+    status, code, title = 404, "not-a-trigger", "No trigger has this path"
+
+
+class NotFound(CallerProblem):
+    """There is nothing here, or nothing for this caller."""
+
+    status, code, title = 404, "not-found", "There is no such job"
+
+
+class MethodNotAllowed(CallerProblem):
+    """The method does not fit the path."""
+
+    status, code, title = 405, "method-not-allowed", "The method does not fit this path"
+
+
+class NotAcceptable(CallerProblem):
+    """The route does not allow the representation asked for."""
+
+    status, code, title = 406, "not-acceptable", "This route does not answer in that form"
+
+
+class ResultNotReady(CallerProblem):
+    """The job has not ended yet."""
+
+    status, code, title, retryable = 409, "result-not-ready", "The job has not ended yet", True
+
+
+class JobExpired(CallerProblem):
+    """The job is over, and its record is gone."""
+
+    status, code, title = 410, "job-expired", "The job's record is no longer kept"
+
+
+class BodyTooLarge(CallerProblem):
+    """The body is over the limit."""
+
+    status, code, title = 413, "body-too-large", "The body is over the limit"
+
+
+class KeyReused(CallerProblem):
+    """The idempotency key belongs to a call with other arguments."""
+
+    status, code, title = 422, "idempotency-key-reused", "The idempotency key belongs to a call with other arguments"
+
+
+class JobCanceled(JobProblem):
+    """The job was canceled."""
+
+    status, code, title = 409, "job-canceled", "The job was canceled"
+
+
+class WaitTimeout(JobProblem):
+    """The caller's wait ran out; the job goes on."""
+
+    status, code, title = 504, "wait-timeout", "The wait ran out; the job goes on"
+
+
+class JobDeadline(JobProblem):
+    """The job did not end before its deadline."""
+
+    status, code, title = 504, "job-deadline", "The job did not end before its deadline"
+
+
+class UpstreamUnreachable(UpstreamProblem):
+    """Nothing was sent."""
+
+    code, title, retryable = "upstream-unreachable", "The upstream could not be reached; nothing was sent", True
+
+
+class UpstreamAmbiguous(UpstreamProblem):
+    """The job may have run."""
+
+    code, title = "upstream-ambiguous", "The job may have run; do not send it again"
+
+
+class LocationRefused(UpstreamProblem):
+    """The job runs where the gateway may not follow."""
+
+    code, title = "location-refused", "The job runs, and may not be followed to where the upstream points"
+
+
+class UpstreamCredentials(UpstreamProblem):
+    """The upstream refuses the gateway's own credential."""
+
+    code, title = "upstream-credentials", "The upstream refuses the gateway's credential"
+
+
+class OutcomeUnreadable(UpstreamProblem):
+    """The job's outcome could not be read whole."""
+
+    code, title = "outcome-unreadable", "The job's outcome could not be read"
+
+
+class InternalError(GatewayProblem):
+    """A defect of the gateway."""
+
+    status, code, title = 500, "internal-error", "The gateway failed"
+
+
+class StoreUnavailable(GatewayProblem):
+    """The store cannot be reached; nothing was sent upstream."""
+
+    code, title, retryable = "store-unavailable", "The job store cannot be reached; nothing was sent", True
+
+
+class Draining(GatewayProblem):
+    """A replica that is shutting down takes no new calls."""
+
+    code, title, retryable = "draining", "This replica is shutting down", True
+
+
+def _leaves(kind: type[Problem]) -> list[type[Problem]]:
+    below = kind.__subclasses__()
+    return [kind] if not below else [leaf for child in below for leaf in _leaves(child)]
+
+
+PROBLEMS: dict[str, type[Problem]] = {kind.code: kind for kind in _leaves(Problem)}
+"""Every problem by its code, for records that name one."""

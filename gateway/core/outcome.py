@@ -1,0 +1,264 @@
+"""The outcome rules: what an exchange with the upstream means for the job.
+
+What came back decides, not what was asked for: a trigger that ignores `$callMode` still works. Two questions are kept
+apart. Of a start: did anything run, surely, surely not, or perhaps? Of a read: is this the outcome, the way to it, or
+a hiccup on the way? A read may be repeated at will, so everything doubtful is a hiccup; a start may not, so everything
+doubtful is ambiguous.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.core import events as e
+from gateway.core.errors import (
+    LocationRefused,
+    OutcomeUnreadable,
+    Problem,
+    UpstreamAmbiguous,
+    UpstreamCredentials,
+    UpstreamUnreachable,
+)
+from gateway.core.exchange import Answer, Exchanged, Failure, Framing, Headers, Reason
+from gateway.core.job import Leg, LegKind, Outcome, State
+from gateway.core.locations import BadLocation, allowed, resolve
+from gateway.core.modes import UpstreamMode
+
+MAX_OUTPUT_REDIRECTS = 5
+"""Redirects followed from an output URI."""
+
+GATEWAY_STATUSES = frozenset({502, 503, 504, *range(520, 528)})
+"""What proxies on the way answer of themselves (RFC 9110 15.6; 520-527 are Cloudflare's)."""
+
+_CANCELED_CODE = 4802
+"""Orchestrator's error code of a stopped job."""
+
+_REDIRECTS = frozenset({302, 303})
+_MOVED = frozenset({301, 307, 308})
+
+_NOT_PASSED_ON = frozenset({
+    # Hop-by-hop, RFC 9110 7.6.1.
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+    # Of one response, of the upstream's own site, or made anew by the gateway.
+    "age", "alt-svc", "cache-control", "content-length", "date", "expires", "link", "location", "nel", "pragma",
+    "report-to", "retry-after", "server", "set-cookie", "strict-transport-security", "x-powered-by",
+    "job-id", "job-status", "call-mode-applied", "idempotent-replayed", "preference-applied", "operation-location",
+})  # fmt: skip
+
+
+class Origins(msgspec.Struct, frozen=True):
+    """Where the upstream may send us: its own host and what the configuration adds."""
+
+    upstream_url: str
+    extra: frozenset[str] = frozenset()
+    setting: str = "upstream.allowed_hosts"
+    """The setting that would allow more, for messages."""
+
+    def follow(self, base: str, location: str) -> str:
+        """Return `location` made absolute against `base`. Raises `BadLocation`, also if it may not be followed."""
+        url = resolve(base, location)
+        if not allowed(url, upstream_url=self.upstream_url, extra=self.extra):
+            host = url.split("/", 3)[2].rpartition("@")[2]
+            raise BadLocation(f"the upstream points to {host}, which {self.setting} does not allow")
+        return url
+
+
+class StartContext(msgspec.Struct, frozen=True):
+    """What judging a start needs to know besides the answer."""
+
+    url: str
+    asked: UpstreamMode | None
+    origins: Origins
+    own_credential: bool = False
+    """Whether the gateway's own credential went upstream, rather than the caller's."""
+
+
+def judge_start(exchanged: Exchanged, context: StartContext) -> e.Event:
+    """Say what the answer to a start, or its failure, means.
+
+    Certain failures come back as `StartRefused` with `frees_key`; whether they are tried again is the driver's policy.
+    """
+    if isinstance(exchanged, Failure):
+        return _failed_start(exchanged)
+    answer = exchanged
+    if answer.status < 300:
+        return _accepted_start(answer, context)
+    if answer.status in _REDIRECTS:
+        return _followed(answer, context, UpstreamMode.LONG_POLL, LegKind.HOLD)
+    if answer.status < 400:
+        return e.StartAmbiguous(f"the upstream answered the start with {answer.status}, which no call mode has")
+    return _error_start(answer, context)
+
+
+def _failed_start(failure: Failure) -> e.Event:
+    if failure.sent:
+        return e.StartAmbiguous(f"the start was sent and gave no whole answer ({_words(failure)})")
+    problem = UpstreamUnreachable(f"nothing was sent: {_words(failure)}")
+    return e.StartRefused(problem_outcome(problem), frees_key=True)
+
+
+def _accepted_start(answer: Answer, context: StartContext) -> e.Event:
+    long_poll = context.asked is UpstreamMode.LONG_POLL
+    if answer.status == 202 and answer.header("Location") is not None:
+        return _followed(answer, context, UpstreamMode.ASYNC, LegKind.STATUS)
+    if answer.status == 202 and not long_poll:
+        return e.StartAmbiguous("the upstream accepted the start and gave no Location to follow", "location-refused")
+    if answer.status == 200 and not answer.body and not long_poll:
+        return e.Dispatched()
+    if _cut(answer):
+        return e.StartAmbiguous("the answer to the start was cut short")
+    return e.Ended(outcome_of(answer), mode=UpstreamMode.LONG_POLL)
+
+
+def _followed(answer: Answer, context: StartContext, mode: UpstreamMode, kind: LegKind) -> e.Event:
+    location = answer.header("Location")
+    if location is None:
+        return e.StartAmbiguous(f"the upstream answered {answer.status} without a Location", "location-refused")
+    try:
+        url = context.origins.follow(context.url, location)
+    except BadLocation as error:
+        return e.StartAmbiguous(f"the job runs, but {error}", "location-refused")
+    return e.Followed(mode, Leg(kind, url))
+
+
+def _error_start(answer: Answer, context: StartContext) -> e.Event:
+    html = _is_html(answer)
+    if answer.status == 429 and not html:
+        return e.StartRefused(outcome_of(answer), frees_key=True, hint=retry_after(answer))
+    if answer.status in {401, 403} and context.own_credential:
+        problem = UpstreamCredentials(f"the upstream answered the gateway's own credential with {answer.status}")
+        return e.StartRefused(problem_outcome(problem), frees_key=answer.status == 401)
+    certain_4xx = answer.status < 500 and answer.status != 429
+    if (certain_4xx or _has_json_object(answer)) and not _cut(answer):
+        if context.asked is UpstreamMode.LONG_POLL and answer.status != 401:
+            # A long-poll's first answer may be the job's own end.
+            return e.Ended(outcome_of(answer), mode=UpstreamMode.LONG_POLL)
+        # Authentication comes before anything runs, so a refreshed token may use the same key.
+        return e.StartRefused(outcome_of(answer), frees_key=answer.status == 401)
+    what = "an HTML page" if html else "no answer of Orchestrator's own"
+    return e.StartAmbiguous(f"the start was answered with {answer.status} and {what}")
+
+
+def judge_read(exchanged: Exchanged, leg: Leg, origins: Origins, redirects: int = 0) -> e.Event:
+    """Say what the answer to a read of `leg` means. `redirects`: those already followed among output URIs."""
+    if isinstance(exchanged, Failure):
+        if exchanged.reason is Reason.TOO_LARGE:
+            return e.GaveUp(problem_outcome(OutcomeUnreadable("the outcome is larger than upstream.max_answer")))
+        return e.ReadFailed(_words(exchanged))
+    answer = exchanged
+    hint = retry_after(answer)
+    if answer.status in {401, 429}:
+        return e.ReadFailed(f"the upstream answered {answer.status}", hint)
+    if answer.status in GATEWAY_STATUSES and not _has_json_object(answer):
+        return e.ReadFailed(f"a proxy on the way answered {answer.status}", hint)
+    if answer.status in _REDIRECTS | _MOVED:
+        return _redirected(answer, leg, origins, redirects)
+    if leg.kind is LegKind.STATUS and answer.status in {200, 202}:
+        return e.StillRunning(hint)
+    if _cut(answer):
+        return e.ReadFailed("the answer was cut short", hint)
+    return e.Ended(outcome_of(answer))
+
+
+def _redirected(answer: Answer, leg: Leg, origins: Origins, redirects: int) -> e.Event:
+    location = answer.header("Location")
+    if location is None:
+        return e.ReadFailed(f"the upstream answered {answer.status} without a Location")
+    if leg.kind is LegKind.OUTPUT and redirects >= MAX_OUTPUT_REDIRECTS:
+        return e.GaveUp(problem_outcome(OutcomeUnreadable("the output URI redirects without end")))
+    try:
+        url = origins.follow(leg.url, location)
+    except BadLocation as error:
+        return e.Lost(f"the job runs, but {error}", "location-refused")
+    leads_to_output = leg.kind is LegKind.STATUS and answer.status in _REDIRECTS
+    return e.Redirected(Leg(LegKind.OUTPUT if leads_to_output else leg.kind, url))
+
+
+def outcome_of(answer: Answer) -> Outcome:
+    """Return `answer` as an outcome: its status and body as they are, its end-to-end headers."""
+    return Outcome(answer.status, end_to_end(answer.headers), answer.body)
+
+
+def problem_outcome(problem: Problem) -> Outcome:
+    """Return the outcome of an end that the gateway makes."""
+    return Outcome(problem.status, problem=problem.code, detail=problem.detail)
+
+
+def state_of(outcome: Outcome) -> State:
+    """Return the terminal state that `outcome` stands for."""
+    if outcome.status < 400:
+        return State.SUCCEEDED
+    envelope = _json_object(outcome.body)
+    if envelope is not None and envelope.get("errorCode") == _CANCELED_CODE:
+        return State.CANCELED
+    return State.FAILED
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """Return the fields of an outcome that are passed on to callers."""
+    named = {
+        token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")
+    }
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if (lower := name.lower()) not in _NOT_PASSED_ON
+        and lower not in named
+        and not lower.startswith(("cf-", "access-control-"))
+    )
+
+
+def retry_after(answer: Answer) -> int:
+    """Return the answer's Retry-After in milliseconds; 0 if there is none, or a date (whose clock is not ours)."""
+    value = (answer.header("Retry-After") or "").strip()
+    return int(value) * 1000 if value.isascii() and value.isdigit() and len(value) <= 6 else 0
+
+
+def _cut(answer: Answer) -> bool:
+    """Whether an answer that ended with its connection is JSON that does not parse: one cut short looks like that."""
+    if answer.framing is not Framing.CLOSE or answer.header("Content-Encoding"):
+        return False
+    return _is_json(answer) and not _parses(answer.body)
+
+
+def _is_json(answer: Answer) -> bool:
+    media_type = (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _is_html(answer: Answer) -> bool:
+    return "html" in (answer.header("Content-Type") or "").lower() or answer.body.lstrip()[:1] == b"<"
+
+
+def _has_json_object(answer: Answer) -> bool:
+    return not _is_html(answer) and _json_object(answer.body) is not None
+
+
+def _json_object(body: bytes) -> Mapping[str, object] | None:
+    if body.lstrip()[:1] != b"{" or len(body) > 1 << 16:
+        return None
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _parses(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _words(failure: Failure) -> str:
+    return f"{failure.reason.value}: {failure.detail}" if failure.detail else failure.reason.value
+
+
+AMBIGUITIES: frozenset[str] = frozenset({UpstreamAmbiguous.code, LocationRefused.code})
+"""Problem codes that an `unknown` job can carry."""

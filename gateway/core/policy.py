@@ -1,0 +1,92 @@
+"""What a route decides about its jobs: the settings that `plan`, the outcome rules and the renderers read.
+
+All durations are milliseconds. A policy belongs to the configuration, never to the record: a job resumed under a
+changed configuration follows the new one, except for its deadline and its expiry, which were promised.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from gateway.core.modes import CallerMode, UpstreamMode
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+class OnTimeout(enum.StrEnum):
+    """What a wait that runs out means to the caller."""
+
+    ACCEPT = "accept"
+    """202 with the job's URLs."""
+    REDIRECT = "redirect"
+    """A redirect to the wait URI."""
+    FAIL = "fail"
+    """504 `wait-timeout` with the job's URLs."""
+    CANCEL = "cancel"
+    """Ask for the job to be canceled, then 504."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """What is known of how long a route's jobs take, for planning reads of the status URI."""
+
+    typical: int | None = None
+    """A usual duration of the route's jobs, where somebody knows."""
+    floor: int = 100
+    """No two reads of one job are closer than this."""
+    ceiling: int = 15 * SECOND
+    """No two reads of one job are further apart, unless the upstream asks for it."""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A route's decisions, complete with defaults."""
+
+    upstream_mode: UpstreamMode | None = UpstreamMode.ASYNC
+    """What the start asks for; None injects no `$callMode`: the trigger answers in its own mode."""
+    caller_mode: CallerMode | None = CallerMode.SYNC
+    """For callers who do not say; None answers in whichever mode the trigger itself answered."""
+    allowed_modes: frozenset[CallerMode] = frozenset(CallerMode)
+    pace: Pace = Pace()
+    wait: int = 15 * MINUTE
+    """How long a sync caller is held."""
+    hold: int = 25 * SECOND
+    """How long a long-poll caller is held before each redirect."""
+    max_hops: int = 20
+    """Redirects of one long-poll caller before its wait counts as run out."""
+    on_timeout: OnTimeout | None = None
+    """None: 504 to a plain sync caller, 202 to one that also said `respond-async`."""
+    redirect_status: int = 303
+    running_status: int = 200
+    start_wait: int = 2 * SECOND
+    """How long an accepting mode waits for the upstream's answer to the start."""
+    start_timeout: int = 30 * SECOND
+    """A start unanswered for this long is ambiguous."""
+    start_max_idle: int = 2 * SECOND
+    """A start never goes out on a connection that has idled longer."""
+    start_retry: int = 0
+    """For how long after acceptance a start that certainly did not run is tried again; 0: the failure is answered."""
+    read_timeout: int = 30 * SECOND
+    upstream_hold: int = 25 * SECOND
+    """How long the upstream holds a leg of its long-poll."""
+    hold_margin: int = 10 * SECOND
+    """How much longer than its hold a leg may take."""
+    deadline: int = 24 * HOUR
+    """A job that has not ended this long after acceptance is failed by the gateway."""
+    retention: int = 24 * HOUR
+    """How long an ended job and its outcome are kept."""
+    refused_retention: int = 5 * MINUTE
+    """The same for a start that was refused."""
+    tombstone: int = 30 * DAY
+    """For how long after that its URLs answer 410."""
+    unknown_ttl: int = 72 * HOUR
+    """How long an `unknown` job waits for a verdict."""
+    reconcile_wait: int = 0
+    """How long blocked callers wait for the verdict; 0 where nothing can reconcile."""
+    callback_url: str | None = None
+    """Where outcomes go when a callback caller names no URL."""
+    track: bool = True
+    """False: forget callers only; the upstream's answer is relayed and no record is made."""

@@ -1,0 +1,47 @@
+"""When to read a status URI next: pure arithmetic on ages, in milliseconds.
+
+A read costs the upstream a call, and not reading costs the caller the time since the job ended. With no more knowledge
+than a typical duration, reads come at a fifth of it, and once a job is older than twice that, at a tenth of its age:
+delay and price then grow together, and an old job is not polled like a young one.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from gateway.core.policy import Pace
+
+_FIRST_READ = 0.3
+"""Of the typical duration: sooner, hardly any job has ended."""
+_STEP = 0.2
+_AGE_SHARE = 0.1
+_AGE_SHARE_UNKNOWN = 0.12
+_JITTER = 0.1
+
+_FIRST_BACKOFF = 250
+_MAX_BACKOFF = 15_000
+
+
+def poll_interval(age: int, pace: Pace, hint: int = 0) -> int:
+    """Return how long to wait, from a job of `age`, until its status is read again.
+
+    `hint`: what the upstream asked for (Retry-After), a lower bound; 0 if nothing.
+    """
+    if pace.typical is None:
+        planned = _AGE_SHARE_UNKNOWN * age
+    elif age == 0:
+        planned = _FIRST_READ * pace.typical
+    else:
+        planned = max(_STEP * pace.typical, _AGE_SHARE * age)
+    return max(hint, pace.floor, min(int(planned), pace.ceiling))
+
+
+def backoff(failures: int, hint: int = 0) -> int:
+    """Return how long to wait after `failures` (at least 1) failures in a row."""
+    return max(hint, min(_FIRST_BACKOFF << min(failures - 1, 10), _MAX_BACKOFF))
+
+
+def jittered(interval: int, seed: str) -> int:
+    """Return `interval` moved by up to a tenth, the same for the same seed, so that jobs do not march in step."""
+    fraction = zlib.crc32(seed.encode()) / 0xFFFF_FFFF
+    return round(interval * (1 + _JITTER * (2 * fraction - 1)))

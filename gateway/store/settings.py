@@ -1,0 +1,23 @@
+"""What the configuration says of the job store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class StoreSettings(msgspec.Struct, frozen=True):
+    """Which store, and how leases work. Durations are milliseconds."""
+
+    url: str | None = None
+    """`redis://`, `rediss://` or `unix://`; None starts the embedded server in `data_dir`."""
+    data_dir: Path = Path()
+    durability: str = "memory"
+    """`memory`: as the store is set up; `disk`: refuse a store that does not say `appendfsync always`."""
+    prefix: str = "callmode"
+    """What every key begins with."""
+    lease: int = 10_000
+    """A replica silent for this long has lost its jobs."""
+    timeout: int = 5_000
+    """One command may take this long."""

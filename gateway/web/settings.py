@@ -1,0 +1,57 @@
+"""What the configuration says of the data and admin ports."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+
+import msgspec
+
+from gateway.core.policy import Policy
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A host and a port to listen on. Port 0 takes any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return it as `host:port`, an IPv6 host in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A gateway path bound to one trigger."""
+
+    name: str
+    """What records, logs and metrics call it; under pass-through, its path."""
+    path: str
+    """The gateway's path, exactly as it comes over the wire: `/invoices`."""
+    trigger: str
+    """The upstream path below its base: `/t/<folder>/<slug>`."""
+    methods: frozenset[str] = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH"})
+    policy: Policy = Policy()
+    cors: frozenset[str] = frozenset()
+    """Origins that browsers may call from; `*` for any."""
+
+
+class WebSettings(msgspec.Struct, frozen=True):
+    """The ports and what is served there. Durations are milliseconds, sizes bytes."""
+
+    listen: Address = Address("127.0.0.1", 8080)
+    admin: Address | None = Address("127.0.0.1", 9090)
+    public_url: str | None = None
+    """What job URLs begin with, without a trailing slash; None takes Host and scheme of the request."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Peers whose X-Forwarded-Host and X-Forwarded-Proto are believed."""
+    max_body: int = 1024 * 1024
+    routes: tuple[Route, ...] = ()
+    """Without any, `/t/…` passes through under `default_policy`."""
+    default_policy: Policy = Policy()
+    base_path: str = ""
+    """The path of the upstream's own base, which pass-through accepts too."""
+    drain: int = 20_000
+    """How long blocked callers are waited for when the replica stops."""
+    keep_alive: int = 75_000
+    link_ttl: int = 25 * 60 * 60 * 1_000
+    """How long the signature in a job's links is good."""

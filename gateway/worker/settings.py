@@ -1,0 +1,26 @@
+"""What the configuration says of following jobs and delivering callbacks."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class CallbackSettings(msgspec.Struct, frozen=True):
+    """Who may be called back, and how deliveries are signed. Off while `allow` is empty."""
+
+    allow: tuple[str, ...] = ()
+    """Hosts (`host`, `host:port`, `*.domain`) and networks (CIDR) that outcomes may be delivered to."""
+    secret: str | None = None
+    """A Standard Webhooks secret (`whsec_` and base64); None derives one from the keyring."""
+    timeout: int = 15_000
+    insecure: bool = False
+    """Allow `http:` receivers too."""
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """How jobs are followed. Durations are milliseconds."""
+
+    lease: int = 10_000
+    answer_unsaved: int = 500
+    """A blocked caller is answered from memory when saving takes longer than this."""
+    callbacks: CallbackSettings = CallbackSettings()
