@@ -1,0 +1,55 @@
+"""What the simulator has seen: plain counts that tests, the demo and the load check read."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counts since the simulator was made or reset.
+
+    `starts` counts requests to a trigger, refused ones included; `jobs` what came of them. `polls` are reads of the
+    status URI of an AsyncRequestReply job; `legs` are calls held for a LongPolling job, the start included; `outputs`
+    are reads of an output URI; `refused` are calls answered 401 or 403; `faults` are calls that went wrong on purpose.
+    """
+
+    starts: int = 0
+    jobs: int = 0
+    polls: int = 0
+    legs: int = 0
+    outputs: int = 0
+    refused: int = 0
+    faults: int = 0
+    _transports: set[asyncio.BaseTransport] = field(default_factory=set, repr=False)
+    _prune_at: int = field(default=1024, repr=False)
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now, of those that have sent at least one request."""
+        self._prune()
+        return len(self._transports)
+
+    def saw(self, transport: asyncio.BaseTransport | None) -> None:
+        """Note the connection that a request came on."""
+        if transport is not None:
+            self._transports.add(transport)
+            if len(self._transports) > self._prune_at:
+                self._prune()
+                self._prune_at = 2 * len(self._transports) + 1024
+
+    def reset(self) -> None:
+        """Set every count to 0; open connections stay what they are."""
+        for each in fields(self):
+            if not each.name.startswith("_"):
+                setattr(self, each.name, 0)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counts by name, open connections included."""
+        counts = {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}
+        return {**counts, "open_connections": self.open_connections}
+
+    def _prune(self) -> None:
+        """Drop the connections that have closed."""
+        self._transports = {each for each in self._transports if not each.is_closing()}

@@ -1,0 +1,65 @@
+"""Puts the parts of a simulated tenant together, behind one aiohttp application."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+
+from aiohttp import web
+
+from gateway.simulator.counters import Counters
+from gateway.simulator.jobs import Job, JobTable
+from gateway.simulator.links import Links
+from gateway.simulator.settings import Settings
+from gateway.simulator.triggers import Triggers
+
+_MAX_BODY = 64 * 1024 * 1024
+
+
+class Simulator:
+    """One simulated tenant. `app()` serves it; the rest is for whoever runs in the same process to look at.
+
+    Nothing runs until the application does; its clean-up cancels all timers and releases all held calls.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.counters = Counters()
+        self._table = JobTable(retention=self.settings.retention, seed=self.settings.seed)
+        self._triggers = Triggers(self.settings, self._table, Links(secrets.token_bytes(32)), self.counters)
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """Every job that still has a record, by id."""
+        return self._table.by_id
+
+    @property
+    def starts_by_argument(self) -> Mapping[str, int]:
+        """How many starts were seen for each value of the argument `id`, whether a job came of them or not."""
+        return self._table.starts_by_argument
+
+    @property
+    def jobs_by_argument(self) -> Mapping[str, int]:
+        """How many jobs ran for each value of the argument `id`: more than one is a double start."""
+        return self._table.jobs_by_argument
+
+    @property
+    def ended_at(self) -> Mapping[str, float]:
+        """The loop time at which the job of each value of the argument `id` ended."""
+        return self._table.ended_at
+
+    def app(self) -> web.Application:
+        """Return a new application that serves this tenant."""
+        app = web.Application(client_max_size=_MAX_BODY)
+        app.router.add_route("*", "/{target:.*}", self._triggers.dispatch)
+        app.on_shutdown.append(self._let_go)
+        app.cleanup_ctx.append(self._lifetime)
+        return app
+
+    async def _let_go(self, _: web.Application) -> None:
+        """Release held calls before the server waits for its handlers to finish."""
+        self._table.let_go()
+
+    async def _lifetime(self, _: web.Application) -> AsyncIterator[None]:
+        yield
+        self._table.stop()
