@@ -139,8 +139,15 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
     """The problem code of an `unknown` job, or of an end that the gateway made."""
     outcome: OutcomeHead | None = None
+    key: str | None = None
+    """The keyed hash of its idempotency key."""
     callback_url: str | None = None
     progress: Progress = Progress()
+
+    @property
+    def start_answered(self) -> bool:
+        """Whether the start request itself is of no more use."""
+        return self.state not in {State.ACCEPTED, State.STARTING}
 
     def with_(self, **changes: object) -> Job:
         """Return a copy with `changes`."""

@@ -1,0 +1,40 @@
+"""Records as bytes: MessagePack of the frozen structs, in both directions."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.core.delivery import Delivery
+from gateway.core.job import SCHEMA, Job
+
+_encoder = msgspec.msgpack.Encoder()
+_jobs = msgspec.msgpack.Decoder(Job)
+_deliveries = msgspec.msgpack.Decoder(Delivery)
+
+
+class Unreadable(Exception):  # noqa: N818 - a condition, not a defect
+    """A record that this version cannot read: it is left alone for one that can."""
+
+
+def encode(record: Job | Delivery) -> bytes:
+    """Return `record` as MessagePack."""
+    return _encoder.encode(record)
+
+
+def decode_job(data: bytes) -> Job:
+    """Return the job in `data`. Raises `Unreadable`, also for a record of a later schema."""
+    try:
+        job = _jobs.decode(data)
+    except msgspec.DecodeError as error:
+        raise Unreadable(str(error)) from error
+    if job.schema > SCHEMA:
+        raise Unreadable(f"schema {job.schema} is newer than {SCHEMA}")
+    return job
+
+
+def decode_delivery(data: bytes) -> Delivery:
+    """Return the delivery in `data`. Raises `Unreadable`."""
+    try:
+        return _deliveries.decode(data)
+    except msgspec.DecodeError as error:
+        raise Unreadable(str(error)) from error

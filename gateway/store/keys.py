@@ -1,0 +1,57 @@
+"""The names of all keys: one place, one shape, `prefix:{pNN}:kind:name`, where `{pNN}` is the partition's hash tag.
+
+Names hold ids and keyed hashes only, so nothing that a caller sends becomes part of a key.
+"""
+
+from __future__ import annotations
+
+from gateway.core.ids import PARTITIONS, partition_of
+
+
+class Keys:
+    """Key names under one prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.replicas = f"{prefix}:replicas"
+        self.wake = f"{prefix}:wake:"
+        """Begin of a wake-up channel's name; the incarnation follows."""
+
+    def _key(self, partition: int, kind: str, name: str) -> str:
+        return f"{self._prefix}:{{p{partition:02x}}}:{kind}:{name}"
+
+    def job(self, job_id: str) -> str:
+        """A hash: record, revision, follower, last operation, sealed start, sealed credential."""
+        return self._key(partition_of(job_id), "job", job_id)
+
+    def body(self, job_id: str) -> str:
+        """The outcome's body."""
+        return self._key(partition_of(job_id), "body", job_id)
+
+    def tombstone(self, job_id: str) -> str:
+        """What remains when the record is gone."""
+        return self._key(partition_of(job_id), "tomb", job_id)
+
+    def watchers(self, job_id: str) -> str:
+        """The incarnations to wake when the job changes."""
+        return self._key(partition_of(job_id), "watch", job_id)
+
+    def delivery(self, delivery_id: str) -> str:
+        """A hash: record, revision, follower of a callback delivery."""
+        return self._key(partition_of(delivery_id), "delivery", delivery_id)
+
+    def idempotency(self, job_id: str, key: str) -> str:
+        """The job that an idempotency key belongs to; in the partition of that job."""
+        return self._key(partition_of(job_id), "key", key)
+
+    def followed(self, partition: int, incarnation: str) -> str:
+        """The rows of a partition that an incarnation follows."""
+        return self._key(partition, "followed", incarnation)
+
+    def all_followed(self, incarnation: str) -> list[str]:
+        """The same for every partition, in order."""
+        return [self.followed(partition, incarnation) for partition in range(PARTITIONS)]
+
+    def token(self, token: str) -> str:
+        """Present while the upstream's acceptance of a credential is remembered. `token` is a hexadecimal hash."""
+        return self._key(int(token[:2], 16), "token", token)

@@ -1,0 +1,183 @@
+"""The store's port: what the gateway needs of durable memory.
+
+Fencing: a row names its follower (a replica's incarnation) and its revision. A save carries both, and an operation id;
+it is applied once, or refused as a whole. A replica that was believed dead and wakes up therefore changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from gateway.core.delivery import Delivery
+from gateway.core.job import Job
+
+
+class StoreDown(Exception):  # noqa: N818 - a condition, not a defect
+    """The store did not answer, or answered that it cannot serve. Whether the command ran is not known."""
+
+
+class NewJob(msgspec.Struct, frozen=True):
+    """A job to create, with its sealed start."""
+
+    job: Job
+    start: bytes
+    """The sealed start request, needed until the start is answered."""
+    credential: bytes | None = None
+    """The sealed bearer that later reads use; None under the gateway's own credential."""
+    fingerprint: str = ""
+    """A keyed hash of method, target and arguments."""
+
+
+class Created(msgspec.Struct, frozen=True):
+    """The job is new, and is in the store."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The idempotency key belongs to an earlier call with the same arguments: `job_id`."""
+
+    job_id: str
+
+
+class KeyTaken(msgspec.Struct, frozen=True):
+    """The idempotency key belongs to a call with other arguments."""
+
+
+class Gone(enum.Enum):
+    """Why there is no record."""
+
+    NEVER = "never"
+    """No such job, as far as the store remembers."""
+    TOMBSTONE = "tombstone"
+    """There was one; its record is no longer kept."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A job with the sealed secrets that following it needs."""
+
+    job: Job
+    start: bytes | None
+    credential: bytes | None
+
+
+class Save(msgspec.Struct, frozen=True):
+    """One durable change of a job. Durations in milliseconds."""
+
+    job: Job
+    """The record to store; it is `revision` 's successor."""
+    revision: int
+    """The revision that the store must hold."""
+    operation: str
+    """Unique to this change: a repeated save with the same id is applied once."""
+    keep: int
+    """How long the record is kept from now."""
+    tombstone: int = 0
+    """For a terminal record: how long its tombstone is kept from now."""
+    body: bytes | None = None
+    """The outcome's body, with a terminal record."""
+    delivery: Delivery | None = None
+    """A callback delivery to create along with the end."""
+
+
+class Saved(enum.Enum):
+    """What came of a save."""
+
+    SAVED = "saved"
+    FENCED = "fenced"
+    """Another follower or revision is in the store; nothing was written."""
+    MISSING = "missing"
+    """The store has no such record; nothing was written."""
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """The answer to a heartbeat."""
+
+    now: int
+    """The store's time, in milliseconds since the epoch."""
+    alive: bool
+    """False: this incarnation's lease had run out, and others may have its jobs."""
+    dead: tuple[str, ...]
+    """Incarnations whose lease has run out."""
+
+
+Row = Stored | Delivery
+"""What a replica can follow."""
+
+
+class Store(Protocol):
+    """Durable job state, shared by replicas. Every method may raise `StoreDown`."""
+
+    async def create(self, new: NewJob, follower: str, *, keep: int) -> Created | Held | KeyTaken:
+        """Store a new job that `follower` follows, or find the one that its idempotency key belongs to."""
+        ...
+
+    async def read(self, job_id: str) -> Job | Gone:
+        """Return the record."""
+        ...
+
+    async def read_all(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """Return many records in one round trip, None where there is none."""
+        ...
+
+    async def read_body(self, job_id: str) -> bytes | None:
+        """Return the outcome's body; None if it is not kept."""
+        ...
+
+    async def read_credential(self, job_id: str) -> bytes | None:
+        """Return the sealed credential as it stands now."""
+        ...
+
+    async def offer_credential(self, job_id: str, sealed: bytes) -> bool:
+        """Replace the sealed credential of a live job; False if it has ended."""
+        ...
+
+    async def save(self, save: Save, follower: str) -> Saved:
+        """Apply a change if `follower` still follows the job at that revision."""
+        ...
+
+    async def save_delivery(self, delivery: Delivery, revision: int, follower: str, *, keep: int) -> Saved:
+        """Apply a change to a callback delivery under the same fence."""
+        ...
+
+    async def watch(self, job_id: str, watcher: str) -> Job | Gone:
+        """Have `watcher` woken at every change of the job, and return the record as it is now."""
+        ...
+
+    def wakes(self, watcher: str) -> AsyncIterator[str | None]:
+        """Yield the id of each watched job that changed; None whenever messages may have been lost."""
+        ...
+
+    async def beat(self, incarnation: str, *, join: bool = False) -> Beat:
+        """Extend `incarnation`'s lease (`join`: begin it)."""
+        ...
+
+    async def leave(self, incarnation: str) -> None:
+        """End `incarnation`'s lease now, so that others take its jobs over at once."""
+        ...
+
+    def take_over(self, dead: str, follower: str) -> AsyncIterator[list[Row]]:
+        """Make `follower` the follower of all that `dead` followed, in batches."""
+        ...
+
+    async def forget(self, dead: str) -> None:
+        """Drop what is remembered of an incarnation that has nothing left."""
+        ...
+
+    async def remember_token(self, token: str, *, keep: int) -> None:
+        """Remember that the upstream accepted the credential with this keyed hash."""
+        ...
+
+    async def knows_token(self, token: str) -> bool:
+        """Whether it did."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the store serves."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...

@@ -1,0 +1,313 @@
+"""The store on Redis or Valkey: one idempotent script per verb, foreign errors mapped at this edge.
+
+Because every script checks an operation id or a revision before it writes, a command whose reply was lost may be sent
+again; that, and only that, is why the client's one retry is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.resources import files
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
+
+from gateway.core.delivery import Delivery, DeliveryState
+from gateway.core.ids import partition_of
+from gateway.core.job import Job
+from gateway.store.codec import Unreadable, decode_delivery, decode_job, encode
+from gateway.store.keys import Keys
+from gateway.store.port import Beat, Created, Gone, Held, KeyTaken, NewJob, Row, Save, Saved, Stored, StoreDown
+from gateway.store.settings import StoreSettings
+
+_TAKE_BATCH = 500
+"""Rows taken over in one pipeline."""
+
+Argument = bytes | str | int
+"""What a script is given."""
+
+_POOL = 64
+"""Connections at most; a command waits for one rather than fail."""
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StoreDown(f"{type(error).__name__}: {error}") from error
+
+
+def connect(settings: StoreSettings, url: str) -> RedisStore:
+    """Return a store on the server at `url`; nothing is sent yet."""
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_POOL,
+        timeout=settings.timeout / 1000,
+        socket_timeout=settings.timeout / 1000,
+        socket_connect_timeout=settings.timeout / 1000,
+        retry=Retry(NoBackoff(), 1),
+    )
+    # A subscriber's read blocks for as long as nothing happens.
+    listener = redis.Redis.from_url(url, socket_timeout=None, socket_connect_timeout=settings.timeout / 1000)
+    return RedisStore(redis.Redis(connection_pool=pool), listener, settings)
+
+
+class RedisStore:
+    """The port's implementation. `now` replaces the server's clock in tests that run in virtual time."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        listener: redis.Redis,
+        settings: StoreSettings,
+        *,
+        now: Callable[[], int] | None = None,
+    ) -> None:
+        self._redis = client
+        self._listener = listener
+        self._settings = settings
+        self._keys = Keys(settings.prefix)
+        self._now = now
+
+    # One attribute per script: registered once, called by its hash, sent whole where the server does not know it.
+    @cached_property
+    def _create(self) -> AsyncScript:
+        return self._script("create")
+
+    @cached_property
+    def _save(self) -> AsyncScript:
+        return self._script("save")
+
+    @cached_property
+    def _save_delivery(self) -> AsyncScript:
+        return self._script("save_delivery")
+
+    @cached_property
+    def _take(self) -> AsyncScript:
+        return self._script("take")
+
+    @cached_property
+    def _watch(self) -> AsyncScript:
+        return self._script("watch")
+
+    @cached_property
+    def _offer(self) -> AsyncScript:
+        return self._script("offer")
+
+    @cached_property
+    def _beat(self) -> AsyncScript:
+        return self._script("beat")
+
+    def _script(self, name: str) -> AsyncScript:
+        source = files("gateway.store").joinpath("lua", f"{name}.lua").read_text()
+        return self._redis.register_script(source)
+
+    async def create(self, new: NewJob, follower: str, *, keep: int) -> Created | Held | KeyTaken:
+        """See the port."""
+        job = new.job
+        keys = [self._keys.job(job.id), self._keys.followed(partition_of(job.id), follower)]
+        if job.key is not None:
+            keys.append(self._keys.idempotency(job.id, job.key))
+        arguments: list[Argument] = [
+            job.id, encode(job), new.start, new.credential or b"", follower, f"create-{job.id}", keep, new.fingerprint,
+        ]  # fmt: skip
+        with _mapped():
+            answer = await self._create(keys, arguments)
+        match answer[0]:
+            case b"created":
+                return Created()
+            case b"held":
+                return Held(answer[1].decode())
+            case _:
+                return KeyTaken()
+
+    async def read(self, job_id: str) -> Job | Gone:
+        """See the port."""
+        with _mapped():
+            record = await self._redis.hget(self._keys.job(job_id), "rec")
+            if record is None:
+                buried = await self._redis.exists(self._keys.tombstone(job_id))
+                return Gone.TOMBSTONE if buried else Gone.NEVER
+        return _readable(record)
+
+    async def read_all(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """See the port."""
+        if not job_ids:
+            return []
+        with _mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids:
+                    pipe.hget(self._keys.job(job_id), "rec")
+                records = await pipe.execute()
+        return [None if record is None else _readable(record) for record in records]
+
+    async def read_body(self, job_id: str) -> bytes | None:
+        """See the port."""
+        with _mapped():
+            return _maybe_bytes(await self._redis.get(self._keys.body(job_id)))
+
+    async def read_credential(self, job_id: str) -> bytes | None:
+        """See the port."""
+        with _mapped():
+            return _maybe_bytes(await self._redis.hget(self._keys.job(job_id), "cred"))
+
+    async def offer_credential(self, job_id: str, sealed: bytes) -> bool:
+        """See the port."""
+        with _mapped():
+            return bool(await self._offer([self._keys.job(job_id)], [sealed]))
+
+    async def save(self, save: Save, follower: str) -> Saved:
+        """See the port."""
+        keys, arguments = self._save_call(save, follower)
+        with _mapped():
+            answer = await self._save(keys, arguments)
+        return Saved(answer.decode())
+
+    def _save_call(self, save: Save, follower: str) -> tuple[list[str], list[Argument]]:
+        job, name = save.job, self._keys
+        keys = [
+            name.job(job.id),
+            name.followed(partition_of(job.id), follower),
+            name.body(job.id),
+            name.tombstone(job.id),
+            name.watchers(job.id),
+            name.idempotency(job.id, job.key) if job.key is not None else name.job(job.id),
+        ]
+        arguments: list[Argument] = [
+            job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,
+            _flag(job.state.terminal), save.body or b"", save.tombstone, _flag(job.frees_key),
+            _flag(job.start_answered), name.wake,
+        ]  # fmt: skip
+        if save.delivery is not None:
+            keys.append(name.delivery(save.delivery.id))
+            arguments += [save.delivery.id, encode(save.delivery), save.keep]
+        return keys, arguments
+
+    async def save_delivery(self, delivery: Delivery, revision: int, follower: str, *, keep: int) -> Saved:
+        """See the port."""
+        keys = [self._keys.delivery(delivery.id), self._keys.followed(partition_of(delivery.id), follower)]
+        done = _flag(delivery.state is not DeliveryState.PENDING)
+        arguments: list[Argument] = [delivery.id, follower, revision, encode(delivery), delivery.revision, keep, done]
+        with _mapped():
+            answer = await self._save_delivery(keys, arguments)
+        return Saved(answer.decode())
+
+    async def watch(self, job_id: str, watcher: str) -> Job | Gone:
+        """See the port."""
+        keys = [self._keys.job(job_id), self._keys.watchers(job_id), self._keys.tombstone(job_id)]
+        with _mapped():
+            answer = await self._watch(keys, [watcher])
+        if len(answer) == 1:
+            return Gone.TOMBSTONE if answer[0] else Gone.NEVER
+        return _readable(answer[1])
+
+    async def wakes(self, watcher: str) -> AsyncIterator[str | None]:
+        """See the port. Ends with `StoreDown` when the connection does; call it again."""
+        with _mapped():
+            async with self._listener.pubsub() as pubsub:
+                await pubsub.subscribe(self._keys.wake + watcher)
+                async for message in pubsub.listen():
+                    if message["type"] == "subscribe":
+                        # What was published while nobody listened is lost: everything watched may have changed.
+                        yield None
+                    elif message["type"] == "message":
+                        yield message["data"].decode()
+
+    async def beat(self, incarnation: str, *, join: bool = False) -> Beat:
+        """See the port."""
+        now = "" if self._now is None else self._now()
+        with _mapped():
+            answer = await self._beat([self._keys.replicas], [incarnation, self._settings.lease, _flag(join), now])
+        return Beat(int(answer[0]), bool(answer[1]), tuple(dead.decode() for dead in answer[2]))
+
+    async def leave(self, incarnation: str) -> None:
+        """See the port."""
+        with _mapped():
+            await self._redis.zadd(self._keys.replicas, {incarnation: 0})
+
+    async def take_over(self, dead: str, follower: str) -> AsyncIterator[list[Row]]:
+        """See the port."""
+        with _mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in self._keys.all_followed(dead):
+                    pipe.smembers(key)
+                members = await pipe.execute()
+        ids = [row_id.decode() for partition in members for row_id in partition]
+        for begin in range(0, len(ids), _TAKE_BATCH):
+            yield await self._take_batch(ids[begin : begin + _TAKE_BATCH], dead, follower)
+
+    async def _take_batch(self, ids: list[str], dead: str, follower: str) -> list[Row]:
+        name = self._keys
+        with _mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for row_id in ids:
+                    partition = partition_of(row_id)
+                    keys = [
+                        name.job(row_id),
+                        name.delivery(row_id),
+                        name.followed(partition, dead),
+                        name.followed(partition, follower),
+                    ]
+                    await self._take(keys, [row_id, dead, follower], client=pipe)
+                answers = await pipe.execute()
+        return [_row(answer) for answer in answers if answer is not None]
+
+    async def forget(self, dead: str) -> None:
+        """See the port."""
+        with _mapped():
+            await self._redis.zrem(self._keys.replicas, dead)
+
+    async def remember_token(self, token: str, *, keep: int) -> None:
+        """See the port."""
+        with _mapped():
+            await self._redis.set(self._keys.token(token), b"1", px=keep)
+
+    async def knows_token(self, token: str) -> bool:
+        """See the port."""
+        with _mapped():
+            return bool(await self._redis.exists(self._keys.token(token)))
+
+    async def ping(self) -> None:
+        """See the port."""
+        with _mapped():
+            await self._redis.ping()
+
+    async def close(self) -> None:
+        """See the port."""
+        with _mapped():
+            await self._redis.aclose()
+            await self._listener.aclose()
+            await self._redis.connection_pool.disconnect()
+
+
+def _flag(value: bool) -> str:
+    return "1" if value else ""
+
+
+def _maybe_bytes(value: bytes | str | None) -> bytes | None:
+    return None if value is None else _bytes(value)
+
+
+def _bytes(value: bytes | str) -> bytes:
+    assert isinstance(value, bytes), "the client must not decode responses"
+    return value
+
+
+def _readable(record: bytes | str) -> Job:
+    try:
+        return decode_job(_bytes(record))
+    except Unreadable as error:
+        raise StoreDown(f"a record cannot be read: {error}") from error
+
+
+def _row(answer: list[bytes]) -> Row:
+    kind, record, start, credential = answer
+    if kind == b"delivery":
+        return decode_delivery(record)
+    return Stored(_readable(record), start or None, credential or None)
