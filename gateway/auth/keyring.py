@@ -1,0 +1,133 @@
+"""The keyring: sealing what is stored, signing links, hashing what must not be known.
+
+A keyring is text, one key a line, newest first: `id:base64 of 32 bytes`. The first key seals, signs and hashes for new
+jobs; all of them open and verify, so a key is rotated by putting a new line on top and dropping the old one when the
+jobs of its time are gone. Three subkeys are derived from each (HKDF, RFC 5869), so that no key serves two purposes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_ID = re.compile(r"[A-Za-z0-9_-]{1,16}", re.ASCII)
+
+
+class KeyringError(Exception):
+    """The keyring cannot be read. The message holds no key material."""
+
+
+class SealBroken(Exception):  # noqa: N818 - a condition, not a defect
+    """A sealed value was not made by this keyring for this job."""
+
+
+class _Key:
+    """One key of the ring, as its subkeys."""
+
+    def __init__(self, key_id: str, secret: bytes) -> None:
+        self.id = key_id
+        self.seal = AESGCM(_derive(secret, b"seal"))
+        self.link = _derive(secret, b"link")
+        self.hash = _derive(secret, b"hash")
+
+
+class Keyring:
+    """Keys in order, newest first."""
+
+    def __init__(self, keys: list[tuple[str, bytes]]) -> None:
+        if not keys:
+            raise KeyringError("the keyring has no key")
+        self._keys = {key_id: _Key(key_id, secret) for key_id, secret in keys}
+        self._first = self._keys[keys[0][0]]
+
+    def seal(self, plain: bytes, bound_to: str) -> bytes:
+        """Return `plain` encrypted so that it opens only for `bound_to` (AES-256-GCM)."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = self._first.seal.encrypt(nonce, plain, bound_to.encode())
+        return self._first.id.encode() + b":" + nonce + sealed
+
+    def open(self, sealed: bytes, bound_to: str) -> bytes:
+        """Return what was sealed for `bound_to`. Raises `SealBroken`."""
+        key_id, _, rest = sealed.partition(b":")
+        key = self._keys.get(key_id.decode("ascii", "replace"))
+        if key is None:
+            raise SealBroken("sealed by a key that is not in the keyring")
+        try:
+            return key.seal.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], bound_to.encode())
+        except (InvalidTag, ValueError) as error:
+            raise SealBroken("the sealed value does not belong here") from error
+
+    def hash(self, purpose: str, *parts: str) -> str:
+        """Return a keyed hash of `parts` (64 hexadecimal digits), different for each `purpose`."""
+        message = b"".join(_framed(part) for part in (purpose, *parts))
+        return hmac.new(self._first.hash, message, hashlib.sha256).hexdigest()
+
+    def link_key(self, key_id: str | None = None) -> tuple[str, bytes] | None:
+        """Return a key's id and its subkey for links: the first key's, or the one named; None if there is no such."""
+        key = self._first if key_id is None else self._keys.get(key_id)
+        return None if key is None else (key.id, key.link)
+
+    def derive(self, purpose: str) -> bytes:
+        """Return 32 bytes derived from the first key for one more `purpose`."""
+        return hmac.new(self._first.hash, _framed("derive") + _framed(purpose), hashlib.sha256).digest()
+
+
+def _derive(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=b"callmode " + purpose).derive(secret)
+
+
+def _framed(part: str) -> bytes:
+    """Length before content: no two lists of parts make the same message."""
+    data = part.encode("utf-8", "surrogatepass")
+    return len(data).to_bytes(4, "big") + data
+
+
+def parse(text: str) -> Keyring:
+    """Return the keyring in `text`. Raises `KeyringError`, which names the line at fault."""
+    keys: list[tuple[str, bytes]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key_id, _, encoded = line.strip().partition(":")
+        try:
+            secret = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            secret = b""
+        if not _ID.fullmatch(key_id) or len(secret) != _KEY_BYTES:
+            raise KeyringError(f"keyring line {number} is not `id:base64 of {_KEY_BYTES} bytes`")
+        if key_id in dict(keys):
+            raise KeyringError(f"keyring line {number} names a key that an earlier line has named")
+        keys.append((key_id, secret))
+    return Keyring(keys)
+
+
+def generate() -> str:
+    """Return the text of a new keyring with one key."""
+    return f"{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}\n"
+
+
+def load_or_create(path: Path) -> Keyring:
+    """Return the keyring in the file at `path`, which is made, readable by its owner only, if it is not there."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return parse(path.read_text())
+    text = generate()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return parse(text)
