@@ -53,8 +53,15 @@ def _ambiguous(job: Job, event: e.StartAmbiguous, _now: int) -> Job:
 
 
 def _followed(job: Job, event: e.Followed, now: int) -> Job:
+    # As a verdict on an `unknown` job it begins anew, except for when the job was started.
     return job.with_(
-        observed=event.mode, leg=event.leg, started=now, error=None, message=None, progress=_tick(job, read_at=now)
+        observed=event.mode,
+        leg=event.leg,
+        started=job.started or now,
+        redirects=0,
+        error=None,
+        message=None,
+        progress=_tick(job, read_at=now, hint=0, failures=0, trouble=None),
     )
 
 
@@ -63,15 +70,14 @@ def _dispatched(job: Job, _event: e.Dispatched, now: int) -> Job:
 
 
 def _running(job: Job, event: e.StillRunning, now: int) -> Job:
-    return job.with_(progress=_read(job, now, hint=event.hint))
+    return job.with_(redirects=0, progress=_read(job, now, hint=event.hint))
 
 
 def _redirected(job: Job, event: e.Redirected, now: int) -> Job:
-    among_outputs = job.leg is not None and job.leg.kind is LegKind.OUTPUT
     # An upstream that redirects without holding would have us spin.
     held = event.leg.kind is LegKind.OUTPUT or now - job.progress.read_at >= MIN_HOLD
     progress = _read(job, now, hint=0 if held else MIN_HOLD)
-    return job.with_(leg=event.leg, redirects=job.redirects + among_outputs, progress=progress)
+    return job.with_(leg=event.leg, redirects=event.redirects, progress=progress)
 
 
 def _read_failed(job: Job, event: e.ReadFailed, now: int) -> Job:

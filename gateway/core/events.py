@@ -57,6 +57,8 @@ class Redirected(msgspec.Struct, frozen=True):
     """The upstream named the next URI to read."""
 
     leg: Leg
+    redirects: int = 0
+    """Redirects in a row, this one included, that brought the job no further: they are bounded."""
 
 
 class ReadFailed(msgspec.Struct, frozen=True):

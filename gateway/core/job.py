@@ -128,7 +128,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     """When the upstream accepted the start."""
     finished: int | None = None
     redirects: int = 0
-    """Redirects followed among output URIs."""
+    """Redirects followed in a row that brought the job no further: moved URIs, and output URIs among themselves."""
     refused: bool = False
     """The upstream refused the start: nothing runs."""
     frees_key: bool = False

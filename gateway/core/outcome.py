@@ -27,8 +27,11 @@ from gateway.core.job import Leg, LegKind, Outcome, State
 from gateway.core.locations import BadLocation, allowed, resolve
 from gateway.core.modes import UpstreamMode
 
-MAX_OUTPUT_REDIRECTS = 5
-"""Redirects followed from an output URI."""
+MAX_REDIRECTS = 5
+"""Redirects followed in a row that bring the job no further: from output URI to output URI, or of a moved URI."""
+
+MAX_UNREADABLE = 20
+"""Failed reads in a row, about four minutes, after which an outcome that is cut short once more is given up."""
 
 GATEWAY_STATUSES = frozenset({502, 503, 504, *range(520, 528)})
 """What proxies on the way answer of themselves (RFC 9110 15.6; 520-527 are Cloudflare's)."""
@@ -143,39 +146,63 @@ def _error_start(answer: Answer, context: StartContext) -> e.Event:
     return e.StartAmbiguous(f"the start was answered with {answer.status} and {what}")
 
 
-def judge_read(exchanged: Exchanged, leg: Leg, origins: Origins, redirects: int = 0) -> e.Event:
-    """Say what the answer to a read of `leg` means. `redirects`: those already followed among output URIs."""
+def judge_read(exchanged: Exchanged, leg: Leg, origins: Origins, redirects: int = 0, failures: int = 0) -> e.Event:
+    """Say what the answer to a read of `leg` means.
+
+    `redirects` and `failures`: those that came in a row just before, as the record counts them.
+    """
     if isinstance(exchanged, Failure):
-        if exchanged.reason is Reason.TOO_LARGE:
-            return e.GaveUp(problem_outcome(OutcomeUnreadable("the outcome is larger than upstream.max_answer")))
-        return e.ReadFailed(_words(exchanged))
+        return _failed_read(exchanged, leg, failures)
     answer = exchanged
     hint = retry_after(answer)
     if answer.status in {401, 429}:
         return e.ReadFailed(f"the upstream answered {answer.status}", hint)
-    if answer.status in GATEWAY_STATUSES and not _has_json_object(answer):
+    if answer.status in GATEWAY_STATUSES and not _has_json(answer):
         return e.ReadFailed(f"a proxy on the way answered {answer.status}", hint)
     if answer.status in _REDIRECTS | _MOVED:
         return _redirected(answer, leg, origins, redirects)
     if leg.kind is LegKind.STATUS and answer.status in {200, 202}:
         return e.StillRunning(hint)
     if _cut(answer):
-        return e.ReadFailed("the answer was cut short", hint)
+        return _cut_short("the answer was cut short", leg, failures, hint)
     return e.Ended(outcome_of(answer))
+
+
+def _failed_read(failure: Failure, leg: Leg, failures: int) -> e.Event:
+    if failure.reason is Reason.TOO_LARGE:
+        return e.GaveUp(problem_outcome(OutcomeUnreadable("the outcome is larger than upstream.max_answer")))
+    if failure.reason is Reason.TRUNCATED:
+        return _cut_short(_words(failure), leg, failures)
+    return e.ReadFailed(_words(failure))
+
+
+def _cut_short(why: str, leg: Leg, failures: int, hint: int = 0) -> e.Event:
+    # An upstream that cuts every answer would have us read until the deadline; a status is worth that, an end is not.
+    if leg.kind is not LegKind.STATUS and failures >= MAX_UNREADABLE:
+        return e.GaveUp(problem_outcome(OutcomeUnreadable(f"after {failures + 1} reads, {why}")))
+    return e.ReadFailed(why, hint)
 
 
 def _redirected(answer: Answer, leg: Leg, origins: Origins, redirects: int) -> e.Event:
     location = answer.header("Location")
     if location is None:
         return e.ReadFailed(f"the upstream answered {answer.status} without a Location")
-    if leg.kind is LegKind.OUTPUT and redirects >= MAX_OUTPUT_REDIRECTS:
-        return e.GaveUp(problem_outcome(OutcomeUnreadable("the output URI redirects without end")))
+    # A status URI's 303 is the way on to the output, and a held one is the loop that long-polling consists of.
+    onward = answer.status in _REDIRECTS and leg.kind is not LegKind.OUTPUT
+    if not onward and redirects >= MAX_REDIRECTS:
+        return _endless(leg)
     try:
         url = origins.follow(leg.url, location)
     except BadLocation as error:
         return e.Lost(f"the job runs, but {error}", "location-refused")
-    leads_to_output = leg.kind is LegKind.STATUS and answer.status in _REDIRECTS
-    return e.Redirected(Leg(LegKind.OUTPUT if leads_to_output else leg.kind, url))
+    kind = LegKind.OUTPUT if onward and leg.kind is LegKind.STATUS else leg.kind
+    return e.Redirected(Leg(kind, url), 0 if onward else redirects + 1)
+
+
+def _endless(leg: Leg) -> e.Event:
+    if leg.kind is LegKind.OUTPUT:
+        return e.GaveUp(problem_outcome(OutcomeUnreadable("the output URI redirects without end")))
+    return e.Lost("the job runs, but its status URI redirects without end", "location-refused")
 
 
 def outcome_of(answer: Answer) -> Outcome:
@@ -192,10 +219,14 @@ def state_of(outcome: Outcome) -> State:
     """Return the terminal state that `outcome` stands for."""
     if outcome.status < 400:
         return State.SUCCEEDED
-    envelope = _json_object(outcome.body)
-    if envelope is not None and envelope.get("errorCode") == _CANCELED_CODE:
-        return State.CANCELED
-    return State.FAILED
+    return State.CANCELED if _error_code(outcome.body) == _CANCELED_CODE else State.FAILED
+
+
+def _error_code(body: bytes) -> object:
+    """Return the code of Orchestrator's error envelope: `errorCode`, or in the older one `error.code`."""
+    envelope = _json_object(body) or {}
+    nested = envelope.get("error")
+    return envelope.get("errorCode", nested.get("code") if isinstance(nested, dict) else None)
 
 
 def end_to_end(headers: Headers) -> Headers:
@@ -232,6 +263,10 @@ def _is_json(answer: Answer) -> bool:
 
 def _is_html(answer: Answer) -> bool:
     return "html" in (answer.header("Content-Type") or "").lower() or answer.body.lstrip()[:1] == b"<"
+
+
+def _has_json(answer: Answer) -> bool:
+    return _has_json_object(answer) or (_is_json(answer) and _parses(answer.body))
 
 
 def _has_json_object(answer: Answer) -> bool:

@@ -2,7 +2,7 @@
 
                      StartPostponed
                    +----------------+
-                   v                |        Followed                 Ended, GaveUp
+                   v                |        Followed             Ended, GaveUp, Canceled
     (created) -> accepted ------> starting ----------> running ----------------------> succeeded
                    |  StartIntended |  |                |   ^  StillRunning            failed
                    |                |  |                |   |  Redirected              canceled
@@ -11,8 +11,12 @@
                    |                |                   | Lost
                    |                | StartAmbiguous    v
                    |                +-----------------> unknown ---------------------> expired
-                   |                                      |        VerdictMissed
-                   +--> failed, canceled                  +--> Followed, Ended, Canceled: the verdict
+                   |                |                     |        VerdictMissed
+                   |                |                     +--> Followed, Ended, Canceled: the verdict
+                   |                +--> StartRefused: failed; Ended: its answer was the outcome
+                   +--> GaveUp: failed; Canceled: canceled
+
+    CancelRequested comes in every live state and leads nowhere: it is a flag.
 
 Rules
 1. A terminal state has no row entries: nothing leads out of it.

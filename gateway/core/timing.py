@@ -17,6 +17,7 @@ _STEP = 0.2
 _AGE_SHARE = 0.1
 _AGE_SHARE_UNKNOWN = 0.12
 _JITTER = 0.1
+"""Only ever later: what the upstream asked for (Retry-After) and the floor are lower bounds."""
 
 _FIRST_BACKOFF = 250
 _MAX_BACKOFF = 15_000
@@ -42,6 +43,6 @@ def backoff(failures: int, hint: int = 0) -> int:
 
 
 def jittered(interval: int, seed: str) -> int:
-    """Return `interval` moved by up to a tenth, the same for the same seed, so that jobs do not march in step."""
+    """Return `interval` longer by up to a tenth, the same for the same seed, so that jobs do not march in step."""
     fraction = zlib.crc32(seed.encode()) / 0xFFFF_FFFF
-    return round(interval * (1 + _JITTER * (2 * fraction - 1)))
+    return interval + int(interval * _JITTER * fraction)
