@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.arguments import (
@@ -67,6 +67,7 @@ def refused(body: bytes, **limits: int) -> str:
     return caught.value.code
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(objects(), st.text(st.characters(codec="utf-8")))
 def test_splice_then_cut_gives_back_every_byte(drawn: tuple[list[str], bytes], mode: str):
     """What is spliced in can be found again, and cut out again without a trace."""
@@ -77,6 +78,7 @@ def test_splice_then_cut_gives_back_every_byte(drawn: tuple[list[str], bytes], m
     assert cut(scan(spliced)) == body
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(objects(), st.data())
 def test_callers_member_is_cut_and_replaced_wherever_it_stands(drawn: tuple[list[str], bytes], data: st.DataObject):
     """With `$callMode` at any place, escaped or not, the other members keep their bytes and their order."""
@@ -218,6 +220,7 @@ def verdict(body: bytes) -> str:
         return error.code
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(st.lists(st.sampled_from(TOKENS), max_size=9).map(b"".join) | st.binary(max_size=12))
 @example(b'{"a":1}')
 @example(b'{"a":{"a":[-0.5e+3]}}')
@@ -233,6 +236,7 @@ def test_accepts_exactly_what_a_strict_parser_accepts(body: bytes):
         assert verdict(body) in {"object" if isinstance(value, dict) else "other"} | extra
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(objects(), st.data())
 def test_every_mutation_is_judged_as_a_strict_parser_judges_it(drawn: tuple[list[str], bytes], data: st.DataObject):
     """One byte changed, added or lost in a valid object: both parsers take it, or neither does."""
@@ -285,6 +289,7 @@ def test_query_member_is_replaced_in_place():
     assert splice_query(scan_query("a=1&%24callMode=x&b"), "Long&Polling") == "a=1&$callMode=Long%26Polling&b"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(st.text("ab=&%20+$", max_size=12), st.text())
 def test_query_splice_then_cut_gives_back_every_byte(query: str, mode: str):
     """What is spliced in is found again, and cut without a trace."""

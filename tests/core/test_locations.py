@@ -6,7 +6,7 @@ import re
 from urllib.parse import urljoin
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.locations import BadLocation, allowed, resolve
@@ -64,6 +64,7 @@ def test_base_without_a_path():
     assert resolve("https://up.test?q", "?r") == "https://up.test?r"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text("ab./%2e", min_size=1, max_size=12).filter(lambda path: not path.startswith("/")))
 def test_relative_paths_agree_with_the_standard_library(path: str):
     """On a relative path, `urljoin` is an independent second opinion."""
@@ -204,6 +205,7 @@ PIECES = [
 ]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
 def test_a_credential_reaches_no_other_host(location: str):
     """Whatever an upstream sends, what is allowed is textually on an allowed origin."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.preferences import Preferences, applied, parse
@@ -94,6 +94,7 @@ def test_applied(preferences: Preferences, expected: str | None):
     assert parse([expected or ""], max_wait=60) == preferences
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.text('ait w=10;," \\respond-async', max_size=30) | st.text(), max_size=3))
 def test_never_raises(values: list[str]):
     """Whatever comes, there is an answer, within the cap."""
@@ -104,6 +105,6 @@ def test_never_raises(values: list[str]):
 @pytest.mark.parametrize("unit", ["a;", '"', 'a="', "\\", " ", ",", "a=b;", '"\\'])
 def test_hostile_value_costs_little(unit: str):
     """Matching is linear: 8,000 bytes made to backtrack take milliseconds, not minutes."""
-    started = time.perf_counter()
+    started = time.process_time()
     parse(["x;" + unit * (8_000 // len(unit)) + "@"], max_wait=60)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
