@@ -75,7 +75,5 @@ async def compare(url):
 
 if __name__ == "__main__":
     near, far = multiprocessing.Pipe()
-    origin = multiprocessing.Process(target=lambda: uvloop.run(serve(far)), daemon=True)
-    origin.start()
+    multiprocessing.Process(target=lambda: uvloop.run(serve(far)), daemon=True).start()
     uvloop.run(compare(f"http://127.0.0.1:{near.recv()}/t/f/job"))
-    origin.terminate()

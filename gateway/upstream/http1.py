@@ -109,17 +109,20 @@ class Http1Client:
         return made
 
     async def _connect(self, pool: Pool, origin: Origin, deadline: float) -> Connection | Failure:
-        """Resolve, connect and shake hands once. asyncio's own loop races the addresses (RFC 8305)."""
+        """Resolve, connect and shake hands once, address after address.
+
+        No happy eyeballs: uvloop has none, and asyncio's loses a socket where it is cancelled in the turn in which one
+        connected (`asyncio.staggered` of Python 3.11).
+        """
         loop = asyncio.get_running_loop()
         options = self._options
-        make = partial(Connection, loop, pool.lost, max_head=options.max_head, max_body=options.max_body)
-        connect = loop.create_connection
-        if isinstance(loop, asyncio.BaseEventLoop):  # uvloop tries one address after the other
-            connect = partial(connect, happy_eyeballs_delay=0.25)
+        limits = {"max_head": options.max_head, "max_body": options.max_body}
+        make = partial(Connection, loop, pool.opened, pool.lost, **limits)
+        tls = self._tls if origin.tls else None
         until = min(deadline, loop.time() + options.connect_timeout)
         try:
             async with self._until(until):
-                _, connection = await connect(make, origin.host, origin.port, ssl=self._tls if origin.tls else None)
+                _, connection = await loop.create_connection(make, origin.host, origin.port, ssl=tls)
         except TimeoutError:
             reason = Reason.TIMEOUT if until == deadline else Reason.CONNECT
             return self._given_up(reason, "no connection in time")
@@ -128,7 +131,6 @@ class Http1Client:
         if self._closed:
             connection.abort()
             return self._given_up(Reason.CONNECT, "")
-        pool.opened(connection)
         return connection
 
     @contextlib.asynccontextmanager

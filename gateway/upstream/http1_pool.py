@@ -83,7 +83,7 @@ class Pool:
             self._sweeper = self._loop.call_later(self._keep_alive, self._sweep)
 
     def opened(self, connection: Connection) -> None:
-        """Take note of a connection that was made."""
+        """Take note of a connection whose transport is open."""
         self._open.add(connection)
 
     def lost(self, connection: Connection) -> None:

@@ -176,6 +176,23 @@ async def test_a_refused_connection_sent_nothing(make_client, unused_tcp_port):
     assert failed(result) == (Reason.CONNECT, False)
 
 
+async def test_a_connection_that_was_never_made_leaves_no_lease_behind(make_client, unused_tcp_port):
+    """Refused, or cancelled in the handshake: with a limit of one, the next exchange is served."""
+    client = make_client(connections_per_origin=1)
+    refused = Request("GET", f"http://127.0.0.1:{unused_tcp_port}/")
+    for _ in range(3):
+        assert failed(await client.exchange(refused, timeout=5)) == (Reason.CONNECT, False)
+    async with RawOrigin() as silent:
+        request = Request("GET", f"https://127.0.0.1:{silent.port}/")
+        for n in range(1, 4):
+            task = asyncio.ensure_future(client.exchange(request, timeout=5))
+            await until(lambda n=n: silent.connections == n)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+    assert [pool._used for pool in client._pools.values()] == [0, 0]
+
+
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".test", "a..b"])
 async def test_an_unknown_host_sent_nothing(make_client, host):
     """The resolver, or the IDNA codec in front of it, refuses the name."""
@@ -302,6 +319,7 @@ async def test_close_ends_what_is_under_way(make_client):
         shaking = asyncio.ensure_future(client.exchange(silent, timeout=60))
         await until(lambda: len(client._pending) == 2)
         await client.close()
+        assert not any(pool._open for pool in client._pools.values())
         async with asyncio.timeout(2):
             assert failed(await sent) == (Reason.RESET, True)
             assert failed(await waiting) == (Reason.CONNECT, False)

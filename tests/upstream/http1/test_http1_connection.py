@@ -36,8 +36,10 @@ class Wire:
         self.loop = asyncio.get_running_loop()
         self.near, self.far = socket.socketpair()
         self.transport = Transport(self.near)
-        self.lost = []
-        self.connection = Connection(self.loop, self.lost.append, max_head=max_head, max_body=max_body)
+        self.made, self.lost = [], []
+        self.connection = Connection(
+            self.loop, self.made.append, self.lost.append, max_head=max_head, max_body=max_body
+        )
         self.connection.connection_made(self.transport)
 
     async def __aenter__(self):
@@ -45,6 +47,8 @@ class Wire:
 
     async def __aexit__(self, *_):
         self.connection.connection_lost(None)
+        assert self.connection in self.made
+        assert self.connection in self.lost
         self.near.close()
         self.far.close()
 
@@ -128,6 +132,7 @@ async def test_the_same_answer_however_it_is_cut(data, case):
         CHUNKED + b"3\nabc\n0\n\n",
         CHUNKED + b"fffffffffffffffff\r\n",
         b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\n\r\n" + HEAD + b"Content-Length: 0\r\n\r\n",
         b"HTTP/1.1 105 X\r\nContent-Length: 3\r\n\r\nabc" + HEAD + b"\r\n",
     ],
 )
