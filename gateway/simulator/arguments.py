@@ -8,6 +8,7 @@ simulator counts starts by it and notes when the job that carries it ended.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -55,6 +56,13 @@ class Arguments:
         return {k: v for k, v in self.values.items() if k not in CONTROLS and k != CALL_MODE}
 
     @property
+    def size(self) -> int:
+        """How many characters the process's own arguments have, as JSON; a blob counts by its bytes."""
+        own = self.own
+        characters = len(json.dumps(own, ensure_ascii=False, separators=(",", ":"))) if own else 0
+        return characters + len(self.blob or b"")
+
+    @property
     def tag(self) -> str | None:
         """The correlation tag: the argument `id` as a string."""
         tag = self.values.get("id")
@@ -66,22 +74,25 @@ class Arguments:
         return None if value is None else str(value)
 
     def number(self, name: str, default: float) -> float:
-        """Return a control as a number; a numeric string counts as one.
+        """Return a control as a finite number; a numeric string counts as one.
 
         Raises BadArgumentsError for anything else.
         """
         value = self.values.get(name)
         if value is None:
-            return default
+            return float(default)
         try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise BadArgumentsError(f"Argument '{name}' is not a number.") from None
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise BadArgumentsError(f"Argument '{name}' is not a number.")
+        return number
 
     def integer(self, name: str, default: int) -> int:
         """Return a control as an integer. Raises BadArgumentsError where it is not one."""
         value = self.number(name, default)
-        if value != value // 1:
+        if not value.is_integer():
             raise BadArgumentsError(f"Argument '{name}' is not an integer.")
         return int(value)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, fields
 
+from gateway.simulator.faults import Point
+
 
 @dataclass(slots=True)
 class Counters:
@@ -30,6 +32,16 @@ class Counters:
         """How many connections are open now, of those that have sent at least one request."""
         self._prune()
         return len(self._transports)
+
+    def count_read(self, point: Point) -> None:
+        """Count a read of a job's URI."""
+        match point:
+            case Point.OUTPUT:
+                self.outputs += 1
+            case Point.LEG:
+                self.legs += 1
+            case _:
+                self.polls += 1
 
     def saw(self, transport: asyncio.BaseTransport | None) -> None:
         """Note the connection that a request came on."""

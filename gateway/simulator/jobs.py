@@ -21,7 +21,8 @@ from gateway.simulator.arguments import Arguments
 class Job:
     """One execution. Times are loop times; `ended_at` is None while the job runs.
 
-    `reads` counts the calls to its status and output URIs; `hops` the redirects that its long polls have had.
+    `reads` counts the calls to its status and output URIs, `hops` the redirects that its long polls have had, `faults`
+    the reads that went wrong because its arguments asked for it.
     """
 
     id: str
@@ -34,7 +35,7 @@ class Job:
     reads: int = 0
     hops: int = 0
     output_reads: int = 0
-    faults_left: int = 0
+    faults: int = 0
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     holds: list[asyncio.Future[None]] | None = field(default=None, repr=False)
 
@@ -42,6 +43,10 @@ class Job:
     def ended(self) -> bool:
         """Whether the job has come to its end, in success or failure."""
         return self.ended_at is not None
+
+    def count_fault(self) -> None:
+        """Note that a read went wrong as the job's arguments asked."""
+        self.faults += 1
 
     async def wait(self, seconds: float) -> bool:
         """Hold the caller until the job ends, but no longer than `seconds`; return whether it has ended."""
@@ -94,6 +99,11 @@ class JobTable:
     def by_id(self) -> Mapping[str, Job]:
         """The jobs that still have a record, by id."""
         return MappingProxyType(self._jobs)
+
+    def count_start(self, arguments: Arguments) -> None:
+        """Count a start by its correlation tag, whether a job will come of it or not."""
+        if arguments.tag is not None:
+            self.starts_by_argument[arguments.tag] += 1
 
     def start(self, *, slug: str, base: str, mode: str, arguments: Arguments, duration: float) -> Job:
         """Create a job that ends `duration` seconds from now (at once, if that is not positive)."""

@@ -16,7 +16,7 @@ def outcome(arguments: Arguments, *, max_output: int) -> Answer:
     """Return the answer of a job that ended with these arguments.
 
     An output of more than `max_output` bytes is answered 200 with an empty body and no error, as Orchestrator does.
-    Raises BadArgumentsError for a control that cannot be acted on; `check` finds that out before the job starts.
+    Raises BadArgumentsError for a control that cannot be acted on; `check_outcome` finds that out before the start.
     """
     status = arguments.integer("status", 200)
     message = arguments.text("fail")
@@ -33,7 +33,7 @@ def outcome(arguments: Arguments, *, max_output: int) -> Answer:
     return Answer(status, body, (*fields, *_further_fields(arguments)))
 
 
-def check(arguments: Arguments) -> None:
+def check_outcome(arguments: Arguments) -> None:
     """Raise BadArgumentsError where a control has a value that no outcome can be made of."""
     if not 200 <= arguments.integer("status", 200) <= 599:
         raise BadArgumentsError("Argument 'status' is not a final HTTP status.")

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 
+from gateway.simulator.admin import Admin
 from gateway.simulator.counters import Counters
 from gateway.simulator.jobs import Job, JobTable
 from gateway.simulator.links import Links
+from gateway.simulator.planning import FaultPlan
 from gateway.simulator.settings import Settings
 from gateway.simulator.triggers import Triggers
+from gateway.simulator.wire import Stalls
 
 _MAX_BODY = 64 * 1024 * 1024
 
@@ -19,14 +22,21 @@ _MAX_BODY = 64 * 1024 * 1024
 class Simulator:
     """One simulated tenant. `app()` serves it; the rest is for whoever runs in the same process to look at.
 
-    Nothing runs until the application does; its clean-up cancels all timers and releases all held calls.
+    Nothing runs until the application does; its clean-up cancels all timers and releases all held calls. Raises
+    ValueError where the settings name a fault that there is none of.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.counters = Counters()
         self._table = JobTable(retention=self.settings.retention, seed=self.settings.seed)
-        self._triggers = Triggers(self.settings, self._table, Links(secrets.token_bytes(32)), self.counters)
+        self._stalls = Stalls()
+        plan = FaultPlan(self.settings)
+        links = Links(secrets.token_bytes(32))
+        self._triggers = Triggers(
+            self.settings, jobs=self._table, links=links, counters=self.counters, plan=plan, stalls=self._stalls
+        )
+        self._admin = Admin(self._table, self.counters, plan)
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -51,6 +61,7 @@ class Simulator:
     def app(self) -> web.Application:
         """Return a new application that serves this tenant."""
         app = web.Application(client_max_size=_MAX_BODY)
+        self._admin.add_routes(app.router)
         app.router.add_route("*", "/{target:.*}", self._triggers.dispatch)
         app.on_shutdown.append(self._let_go)
         app.cleanup_ctx.append(self._lifetime)
@@ -59,6 +70,7 @@ class Simulator:
     async def _let_go(self, _: web.Application) -> None:
         """Release held calls before the server waits for its handlers to finish."""
         self._table.let_go()
+        self._stalls.let_go()
 
     async def _lifetime(self, _: web.Application) -> AsyncIterator[None]:
         yield
