@@ -1,0 +1,13 @@
+"""Configuration: YAML, flags and environment → the frozen settings that the packages declare.
+
+`document` reads YAML and keeps places, `interpolation` fills in `${…}`, `model` says what keys there are, `checks`
+compares them with each other, `mapping` makes the settings, `loading` is the way through all of them.
+Nothing but the command line and the composition root imports this package; pydantic costs 60 ms at start-up.
+"""
+
+from gateway.config.errors import ConfigError
+from gateway.config.loading import from_flags, load
+from gateway.config.mapping import Config
+from gateway.config.overrides import Overrides
+
+__all__ = ["Config", "ConfigError", "Overrides", "from_flags", "load"]

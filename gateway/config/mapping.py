@@ -1,0 +1,148 @@
+"""The file's keys → the settings that each package declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.auth.settings import AuthSettings
+from gateway.config.model import ROUTE_START_RETRY, CallbackKeys, GatewayKeys, PolicyKeys, RouteKeys
+from gateway.core.modes import CallerMode
+from gateway.core.policy import Pace, Policy
+from gateway.observability.settings import LogSettings
+from gateway.store.settings import StoreSettings
+from gateway.upstream.settings import UpstreamSettings
+from gateway.web.settings import Route, WebSettings
+from gateway.worker.settings import CallbackSettings, WorkerSettings
+
+_NOT_POLICY = frozenset(RouteKeys.model_fields) - frozenset(PolicyKeys.model_fields)
+_PACE = {"typical": "typical", "poll_floor": "floor", "poll_ceiling": "ceiling"}
+
+
+class Config(msgspec.Struct, frozen=True):
+    """Everything that one gateway process is told, each package's part in that package's own words."""
+
+    upstream: UpstreamSettings
+    store: StoreSettings
+    web: WebSettings
+    auth: AuthSettings
+    worker: WorkerSettings
+    log: LogSettings
+
+
+def settings(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) -> Config:
+    """Return the settings that checked keys mean. Paths are relative to `directory`, the configuration's own."""
+    return Config(
+        upstream=_upstream(keys, directory),
+        store=_store(keys, directory, environment),
+        web=_web(keys),
+        auth=_auth(keys, directory, environment),
+        worker=WorkerSettings(
+            lease=keys.store.lease, answer_unsaved=keys.store.answer_unsaved, callbacks=_callbacks(keys.callbacks)
+        ),
+        log=LogSettings(format=keys.log.format, level=keys.log.level),
+    )
+
+
+def policy(defaults: PolicyKeys, route: RouteKeys | None = None) -> Policy:
+    """Return the policy of a route, or of pass-through: what it says, over the defaults, over the built-in."""
+    said = _said(defaults)
+    if route:
+        said |= _said(route)
+        said.setdefault("start_retry", min(ROUTE_START_RETRY, said.get("wait", Policy().wait)))
+    allowed = frozenset(said.pop("modes", CallerMode)) if said.get("track", True) else frozenset({CallerMode.FORGET})
+    pace = Pace(**{_PACE[name]: said.pop(name) for name in _PACE if name in said})
+    return Policy(**said, pace=pace, allowed_modes=allowed)
+
+
+def keyring_given(keys: GatewayKeys, environment: Mapping[str, str]) -> bool:
+    """Return whether the file or the environment says where the keyring is."""
+    return bool(keys.keyring or keys.keyring_file or environment.get("CALLMODE_KEYRING"))
+
+
+def route_name(route: RouteKeys) -> str:
+    """Return what a route is called."""
+    return route.name or route.path.removeprefix("/")
+
+
+def _said(keys: PolicyKeys) -> dict[str, Any]:
+    return {name: getattr(keys, name) for name in keys.model_fields_set - _NOT_POLICY}
+
+
+def _upstream(keys: GatewayKeys, directory: Path) -> UpstreamSettings:
+    upstream = keys.upstream
+    return UpstreamSettings(
+        url=upstream.url,
+        bearer=upstream.bearer,
+        allowed_hosts=frozenset(upstream.allowed_hosts),
+        connect_timeout=upstream.connect_timeout,
+        max_connections=keys.limits.connections,
+        idle_timeout=upstream.idle_timeout,
+        max_answer=keys.limits.answer,
+        ca_file=str(directory / upstream.ca_file) if upstream.ca_file else None,
+    )
+
+
+def _store(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) -> StoreSettings:
+    store = keys.store
+    return StoreSettings(
+        url=store.url,
+        data_dir=directory / store.data_dir if store.data_dir else _state_directory(environment),
+        durability=store.durability,
+        prefix=store.prefix,
+        lease=store.lease,
+        timeout=store.timeout,
+    )
+
+
+def _state_directory(environment: Mapping[str, str]) -> Path:
+    """Return the default data directory (XDG Base Directory Specification: a relative path there is ignored)."""
+    state = Path(environment.get("XDG_STATE_HOME", ""))
+    home = Path(environment["HOME"]) if environment.get("HOME") else Path.home()
+    return (state if state.is_absolute() else home / ".local" / "state") / "callmode"
+
+
+def _web(keys: GatewayKeys) -> WebSettings:
+    return WebSettings(
+        listen=keys.listen,
+        admin=keys.admin,
+        public_url=keys.public_url,
+        trusted_proxies=keys.trusted_proxies,
+        max_body=keys.limits.body,
+        routes=tuple(_route(keys.defaults, route) for route in keys.routes),
+        default_policy=policy(keys.defaults),
+        base_path=urlsplit(keys.upstream.url).path,
+        drain=keys.drain,
+        keep_alive=keys.keep_alive,
+        link_ttl=keys.link_ttl,
+    )
+
+
+def _route(defaults: PolicyKeys, route: RouteKeys) -> Route:
+    return Route(
+        name=route_name(route),
+        path=route.path,
+        trigger=route.trigger,
+        methods=frozenset(route.methods),
+        policy=policy(defaults, route),
+        cors=frozenset(route.cors),
+    )
+
+
+def _auth(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) -> AuthSettings:
+    """Return where the keyring is: as the file says, else in the environment, else beside the embedded store."""
+    text = keys.keyring
+    if not keys.keyring_file:
+        text = text or environment.get("CALLMODE_KEYRING") or None
+    file = directory / keys.keyring_file if keys.keyring_file else None
+    if not text and not file and not keys.store.url:
+        file = _store(keys, directory, environment).data_dir / "keyring"
+    return AuthSettings(keyring=text, keyring_file=file, none=keys.auth)
+
+
+def _callbacks(keys: CallbackKeys) -> CallbackSettings:
+    return CallbackSettings(allow=keys.allow, secret=keys.secret, timeout=keys.timeout, insecure=keys.insecure)
