@@ -29,8 +29,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_size", "_coded", "_declared", "_framing", "_head_only", "_head_size", "_headers", "_keep",
-        "_loop", "_max_body", "_max_head", "_on_lost", "_on_made", "_parser", "_poll", "_result", "_since_progress", "_started",
-        "_status", "_transport", "_waiter", "idle_since", "usable",
+        "_loop", "_max_body", "_max_head", "_on_lost", "_on_made", "_parser", "_poll", "_result", "_since_progress",
+        "_started", "_status", "_transport", "_waiter", "idle_since", "usable",
     )  # fmt: skip
 
     def __init__(
