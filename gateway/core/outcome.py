@@ -61,10 +61,14 @@ class Origins(msgspec.Struct, frozen=True):
     setting: str = "upstream.allowed_hosts"
     """The setting that would allow more, for messages."""
 
+    def permits(self, url: str) -> bool:
+        """Whether the absolute `url` may be followed."""
+        return allowed(url, upstream_url=self.upstream_url, extra=self.extra)
+
     def follow(self, base: str, location: str) -> str:
         """Return `location` made absolute against `base`. Raises `BadLocation`, also if it may not be followed."""
         url = resolve(base, location)
-        if not allowed(url, upstream_url=self.upstream_url, extra=self.extra):
+        if not self.permits(url):
             host = url.split("/", 3)[2].rpartition("@")[2]
             raise BadLocation(f"the upstream points to {host}, which {self.setting} does not allow")
         return url
@@ -125,6 +129,9 @@ def _followed(answer: Answer, context: StartContext, mode: UpstreamMode, kind: L
         url = context.origins.follow(context.url, location)
     except BadLocation as error:
         return e.StartAmbiguous(f"the job runs, but {error}", "location-refused")
+    if url in {context.url, context.url.partition("?")[0]}:
+        # A trigger may be started by GET: reading it would be a second start.
+        return e.StartAmbiguous("the upstream's Location is the trigger itself", "location-refused")
     return e.Followed(mode, Leg(kind, url))
 
 
@@ -156,7 +163,7 @@ def judge_read(exchanged: Exchanged, leg: Leg, origins: Origins, redirects: int 
     answer = exchanged
     hint = retry_after(answer)
     if answer.status in {401, 429}:
-        return e.ReadFailed(f"the upstream answered {answer.status}", hint)
+        return e.ReadFailed(f"the upstream answered {answer.status}", hint, unauthorized=answer.status == 401)
     if answer.status in GATEWAY_STATUSES and not _has_json(answer):
         return e.ReadFailed(f"a proxy on the way answered {answer.status}", hint)
     if answer.status in _REDIRECTS | _MOVED:
