@@ -108,7 +108,8 @@ def _concluded(job: Job, outcome: Outcome, now: int) -> Job:
 
 
 def _gave_up(job: Job, event: e.GaveUp | e.Canceled, now: int) -> Job:
-    return _concluded(job, event.outcome, now)
+    never_started = job.state is State.ACCEPTED
+    return _concluded(job, event.outcome, now).with_(refused=never_started, frees_key=never_started)
 
 
 def _cancel_requested(job: Job, _event: e.CancelRequested, _now: int) -> Job:

@@ -66,6 +66,8 @@ class ReadFailed(msgspec.Struct, frozen=True):
 
     why: str
     hint: int = 0
+    unauthorized: bool = False
+    """The upstream refused the credential."""
 
 
 class Lost(msgspec.Struct, frozen=True):

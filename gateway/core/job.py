@@ -142,6 +142,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str | None = None
     """The keyed hash of its idempotency key."""
     callback_url: str | None = None
+    origin: str = ""
+    """What job URLs begin with for its starter: scheme and authority, no path."""
     progress: Progress = Progress()
 
     @property

@@ -154,6 +154,10 @@ class Store(Protocol):
         """Extend `incarnation`'s lease (`join`: begin it)."""
         ...
 
+    async def incarnations(self) -> list[str]:
+        """Return every incarnation that is remembered, dead or alive."""
+        ...
+
     async def leave(self, incarnation: str) -> None:
         """End `incarnation`'s lease now, so that others take its jobs over at once."""
         ...

@@ -226,6 +226,12 @@ class RedisStore:
             answer = await self._beat([self._keys.replicas], [incarnation, self._settings.lease, _flag(join), now])
         return Beat(int(answer[0]), bool(answer[1]), tuple(dead.decode() for dead in answer[2]))
 
+    async def incarnations(self) -> list[str]:
+        """See the port."""
+        with _mapped():
+            members = await self._redis.zrange(self._keys.replicas, 0, -1)
+        return [member.decode() for member in members if isinstance(member, bytes)]
+
     async def leave(self, incarnation: str) -> None:
         """See the port."""
         with _mapped():

@@ -1,0 +1,70 @@
+"""What several renderers say the same way."""
+
+from __future__ import annotations
+
+from gateway.caller.monitor import monitor, retry_after
+from gateway.caller.port import Call, OutcomeReply, ProblemReply, Reply, Step, Wait
+from gateway.core.errors import UpstreamAmbiguous, WaitTimeout
+from gateway.core.job import Job, State
+from gateway.core.policy import OnTimeout
+from gateway.core.problem_details import recorded
+
+JSON = ("Content-Type", "application/json")
+
+
+def ended(job: Job, call: Call) -> Step:
+    """Answer with the outcome of a job that has ended."""
+    if job.state is State.DISPATCHED:
+        return Reply(202, (JSON,), monitor(job, call.policy, call.urls(job)))
+    if job.state is State.EXPIRED:
+        return ProblemReply(UpstreamAmbiguous("no verdict came on whether the job ran", job_id=job.id))
+    if job.outcome is not None and job.outcome.problem is not None:
+        return ProblemReply(recorded(job.outcome.problem, job.message, job.id))
+    return OutcomeReply()
+
+
+def ambiguous(job: Job, call: Call, now: int) -> Step | None:
+    """Answer for an `unknown` job: wait for the verdict as long as the route says, then tell. None for any other."""
+    if job.state is not State.UNKNOWN:
+        return None
+    verdict_by = job.changed + call.policy.reconcile_wait
+    if now < verdict_by:
+        return Wait(verdict_by)
+    return ProblemReply(recorded(job.error, job.message, job.id))
+
+
+def before_start_answered(job: Job, call: Call, now: int) -> Wait | None:
+    """Wait until the upstream has answered the start, `start_wait` at most; None when an accepting mode may answer."""
+    until = call.arrived + call.policy.start_wait
+    return Wait(until) if not job.start_answered and now < until else None
+
+
+def accepted(job: Job, call: Call, now: int) -> Reply:
+    """Answer 202: it is accepted, and here is where to ask."""
+    urls = call.urls(job)
+    headers = (
+        JSON,
+        ("Location", urls.poll),
+        ("Operation-Location", urls.monitor),
+        ("Retry-After", str(retry_after(job, call.policy, now))),
+    )
+    return Reply(202, headers, monitor(job, call.policy, urls))
+
+
+def wait_ran_out(job: Job, call: Call, now: int) -> Step:
+    """Answer a caller whose wait is over while the job goes on."""
+    urls = call.urls(job)
+    match call.on_timeout or call.policy.on_timeout or _unsaid(call):
+        case OnTimeout.ACCEPT:
+            return accepted(job, call, now)
+        case OnTimeout.REDIRECT:
+            return Reply(call.policy.redirect_status, (("Location", urls.wait(0)),))
+        case _:
+            after = ("Retry-After", str(retry_after(job, call.policy, now)))
+            return ProblemReply(
+                WaitTimeout(f"the job goes on; its result will be at {urls.result}", job_id=job.id), (after,)
+            )
+
+
+def _unsaid(call: Call) -> OnTimeout:
+    return OnTimeout.ACCEPT if call.respond_async else OnTimeout.FAIL

@@ -1,0 +1,49 @@
+"""The URLs of a job, as its callers see them."""
+
+from __future__ import annotations
+
+import msgspec
+
+PREFIX = "/-/jobs/"
+
+
+class JobUrls(msgspec.Struct, frozen=True):
+    """Makes a job's URLs. `origin` is scheme and authority; `sig` proves the right to read, where links carry it."""
+
+    origin: str
+    job_id: str
+    sig: str | None = None
+
+    def _url(self, suffix: str, query: str = "") -> str:
+        parameters = "&".join(part for part in (query, f"sig={self.sig}" if self.sig else "") if part)
+        path = f"{self.origin}{PREFIX}{self.job_id}{suffix}"
+        return f"{path}?{parameters}" if parameters else path
+
+    @property
+    def monitor(self) -> str:
+        """The JSON view of the job."""
+        return self._url("")
+
+    @property
+    def poll(self) -> str:
+        """200 while it runs, then a redirect to the result."""
+        return self._url("/poll")
+
+    def wait(self, hop: int) -> str:
+        """Held, then a redirect to the next hop or the outcome."""
+        return self._url("/wait", f"hop={hop}")
+
+    @property
+    def result(self) -> str:
+        """The outcome."""
+        return self._url("/result")
+
+    @property
+    def events(self) -> str:
+        """The event stream."""
+        return self._url("/events")
+
+    @property
+    def link_header(self) -> str:
+        """The Link field (RFC 8288) of every answer about the job."""
+        return f'<{self.monitor}>; rel="monitor", <{self.result}>; rel="result", <{self.events}>; rel="events"'

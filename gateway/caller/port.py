@@ -1,0 +1,72 @@
+"""What renderers are given and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.caller.links import JobUrls
+from gateway.core.errors import Problem
+from gateway.core.exchange import Headers
+from gateway.core.job import Job
+from gateway.core.modes import CallerMode
+from gateway.core.policy import OnTimeout, Policy
+
+
+class Call(msgspec.Struct, frozen=True):
+    """How one caller is to be answered. Times are milliseconds of the store's clock."""
+
+    policy: Policy
+    urls: Callable[[Job], JobUrls]
+    arrived: int
+    mode: CallerMode | None = CallerMode.SYNC
+    """None: as the trigger itself answers."""
+    until: int = 0
+    """When a sync caller's wait runs out."""
+    on_timeout: OnTimeout | None = None
+    respond_async: bool = False
+    """The caller also said `Prefer: respond-async`."""
+    hop: int = 0
+    """Redirects that a long-poll caller has followed."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer. Common headers (`Job-Id`, `Link`, ...) are added to every one by the web layer."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+
+class OutcomeReply(msgspec.Struct, frozen=True):
+    """The answer is the job's outcome, whose body the record does not hold."""
+
+
+class ProblemReply(msgspec.Struct, frozen=True):
+    """The answer is a problem of the gateway's own."""
+
+    problem: Problem
+    headers: Headers = ()
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Nothing to say yet: ask again when the record is newer, or at `until`."""
+
+    until: int
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """The answer is the event stream of the job."""
+
+
+Step = Reply | OutcomeReply | ProblemReply | Wait | Stream
+
+
+class Renderer(Protocol):
+    """Answers callers of one mode."""
+
+    def __call__(self, job: Job, call: Call, now: int) -> Step:
+        """Return the next step for this caller."""
+        ...

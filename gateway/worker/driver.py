@@ -1,0 +1,316 @@
+"""The driver: for each job that this replica follows, `plan → perform → apply → save`, again and again.
+
+A job between two actions is one heap entry and no task. Save, then answer: whoever waits is woken when the store has
+the change, and from memory only if saving takes longer than `answer_unsaved`; the save is then retried until it is
+through, while the job goes on. One thing never goes on unsaved: a start is not sent before its intent is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from contextlib import suppress
+
+from gateway.core import events as e
+from gateway.core.apply import apply
+from gateway.core.delivery import SPAN, Delivery
+from gateway.core.errors import InternalError
+from gateway.core.ids import make_id, partition_of
+from gateway.core.job import Job
+from gateway.core.outcome import problem_outcome
+from gateway.core.plan import Action, Conclude, Read, Start, plan, postponed
+from gateway.core.policy import HOUR, SECOND, Policy
+from gateway.core.start import StartRequest
+from gateway.store.port import Save, Saved, Store, Stored, StoreDown
+from gateway.worker.clock import Clock
+from gateway.worker.feed import Feed
+from gateway.worker.port import Observer, Policies, Upstream, Vault
+from gateway.worker.schedule import Schedule
+from gateway.worker.tasks import Tasks
+
+_SAVE_AGAIN = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between tries of a save; the last one repeats."""
+
+_AFTER_DEFECT = 5 * SECOND
+
+_SLACK = HOUR
+"""How much longer than it may live a record is kept, so that whoever follows it late finds it."""
+
+
+class Entry:
+    """One followed job: its newest record, and how much of it the store has."""
+
+    __slots__ = ("body", "credential", "delivery", "follower", "job", "saved", "saving", "sealed_start", "start")
+
+    def __init__(self, stored: Stored, follower: str, start: StartRequest | None) -> None:
+        self.job = stored.job
+        self.saved = stored.job.revision
+        """The revision that the store has."""
+        self.sealed_start = stored.start
+        self.start = start
+        self.credential = stored.credential
+        self.follower = follower
+        self.saving: asyncio.Task[None] | None = None
+        self.body: bytes | None = None
+        """The outcome's body, once the job has ended."""
+        self.delivery: Delivery | None = None
+
+
+class Driver:
+    """Follows jobs.
+
+    `random` gives bytes for ids; `deliver` is handed the deliveries that ends create; `lost` is told of jobs that
+    another replica has taken over, `failed` of defects.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        upstream: Upstream,
+        vault: Vault,
+        policies: Policies,
+        clock: Clock,
+        feed: Feed,
+        tasks: Tasks,
+        observe: Observer,
+        random: Callable[[int], bytes],
+        deliver: Callable[[Delivery, str], None],
+        lost: Callable[[str], None],
+        failed: Callable[[BaseException], None],
+        answer_unsaved: int = 500,
+    ) -> None:
+        self._store = store
+        self._upstream = upstream
+        self._vault = vault
+        self._policies = policies
+        self._clock = clock
+        self._feed = feed
+        self._tasks = tasks
+        self._observe = observe
+        self._random = random
+        self._deliver = deliver
+        self._lost = lost
+        self._failed = failed
+        self._answer_unsaved = answer_unsaved / 1000
+        self._entries: dict[str, Entry] = {}
+        self._schedule = Schedule(clock, self._due)
+        self._starts: set[asyncio.Task[None]] = set()
+        """The steps that wait for a start's answer."""
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def job(self, job_id: str) -> Job | None:
+        """Return the newest record of a job that is followed here, if its callers may see it already."""
+        entry = self._entries.get(job_id)
+        return None if entry is None or entry.job.revision > entry.saved else entry.job
+
+    def follow(self, stored: Stored, follower: str, start: StartRequest | None = None) -> None:
+        """Go on with a job that the store says `follower`, an incarnation of this replica, follows."""
+        entry = self._entries[stored.job.id] = Entry(stored, follower, start)
+        self._feed.publish(stored.job)
+        self._spawn(entry)
+
+    def refollow(self, stored: Stored, follower: str) -> None:
+        """Go on under a new incarnation with a job that was still to be had after the lease had run out."""
+        entry = self._entries.get(stored.job.id)
+        if entry is None:
+            self.follow(stored, follower)
+        else:
+            entry.follower = follower
+
+    def drop_others(self, follower: str) -> None:
+        """Stop following what did not come along to the incarnation `follower`."""
+        for entry in [entry for entry in self._entries.values() if entry.follower != follower]:
+            self._drop(entry)
+
+    async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - what is not through by then is taken over
+        """Begin nothing more; wait, `timeout` seconds at most, for answers to starts and for saves under way."""
+        self._stopping = True
+        self._schedule.stop()
+        ends = asyncio.get_running_loop().time() + timeout
+        while (busy := self._busy()) and (left := ends - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(busy, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+
+    def _busy(self) -> set[asyncio.Task[None]]:
+        return self._starts | {entry.saving for entry in self._entries.values() if entry.saving is not None}
+
+    # The loop.
+
+    def _due(self, job_id: str) -> None:
+        if (entry := self._entries.get(job_id)) is not None:
+            self._spawn(entry)
+
+    def _spawn(self, entry: Entry) -> None:
+        self._tasks.spawn(self._go_on(entry), name=f"job {entry.job.id}")
+
+    async def _go_on(self, entry: Entry) -> None:
+        """Do what is due for a job, until nothing is. A defect costs the job a pause, not its follower."""
+        try:
+            await self._do_what_is_due(entry)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record says how to go on
+            self._failed(error)
+            if self._follows(entry) and not self._stopping:
+                self._schedule.set(entry.job.id, self._clock.now() + _AFTER_DEFECT)
+
+    async def _do_what_is_due(self, entry: Entry) -> None:
+        while self._follows(entry) and not self._stopping:
+            now = self._clock.now()
+            action = plan(entry.job, self._policy(entry), now)
+            if action is None:
+                return
+            if action.at > now:
+                self._schedule.set(entry.job.id, action.at)
+                return
+            event = await self._perform(entry, action)
+            if event is not None and self._follows(entry):
+                await self._advance(entry, event)
+
+    def _follows(self, entry: Entry) -> bool:
+        return self._entries.get(entry.job.id) is entry
+
+    def _policy(self, entry: Entry) -> Policy:
+        return self._policies.policy(entry.job.route)
+
+    # Perform.
+
+    async def _perform(self, entry: Entry, action: Action) -> e.Event | None:
+        match action:
+            case Start():
+                return await self._start(entry, action)
+            case Read():
+                return await self._read(entry, action)
+            case Conclude():
+                return action.event
+
+    async def _start(self, entry: Entry, action: Start) -> e.Event | None:
+        start = self._opened_start(entry)
+        if start is None:
+            return e.GaveUp(problem_outcome(InternalError("no key of the keyring opens the job's start")))
+        await self._advance(entry, e.StartIntended(), and_wait=True)
+        if not self._follows(entry):
+            return None
+        step = asyncio.current_task()
+        assert step is not None, "a step is a task"
+        self._starts.add(step)
+        try:
+            event = await self._upstream.start(
+                start,
+                entry.job.asked,
+                self._bearer(entry),
+                timeout=action.timeout,
+                max_idle=self._policy(entry).start_max_idle,
+            )
+            if isinstance(event, e.StartRefused):
+                event = postponed(entry.job, event, self._policy(entry), self._clock.now())
+            await self._advance(entry, event)
+        finally:
+            self._starts.discard(step)
+        return None
+
+    async def _read(self, entry: Entry, action: Read) -> e.Event:
+        event = await self._upstream.read(
+            action.leg, self._bearer(entry), timeout=action.timeout, redirects=entry.job.redirects
+        )
+        if isinstance(event, e.ReadFailed) and event.unauthorized:
+            await self._renew_credential(entry)
+        return event
+
+    def _opened_start(self, entry: Entry) -> StartRequest | None:
+        if entry.start is None and entry.sealed_start is not None:
+            entry.start = self._vault.open_start(entry.job.id, entry.sealed_start)
+        return entry.start
+
+    def _bearer(self, entry: Entry) -> str | None:
+        return None if entry.credential is None else self._vault.open_credential(entry.job.id, entry.credential)
+
+    async def _renew_credential(self, entry: Entry) -> None:
+        """Take over a credential that somebody brought meanwhile: the one in use was refused."""
+        with suppress(StoreDown):
+            entry.credential = await self._store.read_credential(entry.job.id) or entry.credential
+
+    # Apply and save.
+
+    async def _advance(self, entry: Entry, event: e.Event, *, and_wait: bool = False) -> None:
+        """Apply `event`, have the store take it, and wake whoever waits. `and_wait`: however long the store takes."""
+        before = entry.job
+        entry.job = apply(before, event, self._clock.now())
+        self._observe(entry.job, event)
+        if isinstance(event, e.StartRefused | e.Ended | e.GaveUp | e.Canceled):
+            entry.body = event.outcome.body
+        if entry.job.start_answered:
+            entry.start = entry.sealed_start = None
+        if not entry.job.differs_durably(before):
+            return
+        if entry.job.state.terminal and entry.job.callback_url is not None:
+            entry.delivery = self._delivery(entry.job)
+        if entry.saving is None:
+            entry.saving = self._tasks.spawn(self._save(entry), name=f"save {entry.job.id}")
+        await asyncio.wait({entry.saving}, timeout=None if and_wait else self._answer_unsaved)
+        if self._follows(entry) or entry.saved == entry.job.revision:
+            self._feed.publish(entry.job, entry.body)
+
+    async def _save(self, entry: Entry) -> None:
+        """Bring the store up to the newest record, one change at a time, each tried until its fate is known."""
+        try:
+            while entry.saved < entry.job.revision:
+                save = self._change(entry)
+                answer = await self._save_surely(entry, save)
+                if answer is Saved.FENCED:
+                    self._drop(entry)
+                    self._lost(entry.job.id)
+                    return
+                # A record that the store has lost lives on here, for whoever waits for it here.
+                entry.saved = save.job.revision
+        finally:
+            entry.saving = None
+        if entry.job.state.terminal:
+            self._finish(entry)
+
+    def _change(self, entry: Entry) -> Save:
+        job, policy = entry.job, self._policy(entry)
+        return Save(
+            job=job,
+            revision=entry.saved,
+            operation=f"{job.id}.{job.revision}.{self._random(6).hex()}",
+            keep=kept_for(job, policy, self._clock.now()),
+            tombstone=policy.retention + policy.tombstone,
+            body=entry.body,
+            delivery=entry.delivery,
+        )
+
+    async def _save_surely(self, entry: Entry, save: Save) -> Saved:
+        for tries in itertools.count():
+            try:
+                return await self._store.save(save, entry.follower)
+            except StoreDown:
+                await asyncio.sleep(_SAVE_AGAIN[min(tries, len(_SAVE_AGAIN) - 1)])
+        raise AssertionError("unreachable")
+
+    def _delivery(self, job: Job) -> Delivery:
+        assert job.callback_url is not None, "only a job with a callback has a delivery"
+        delivery_id = make_id(partition_of(job.id), self._random(16))
+        now = self._clock.now()
+        return Delivery(delivery_id, job.id, job.callback_url, created=now, due=now)
+
+    def _finish(self, entry: Entry) -> None:
+        self._drop(entry)
+        if entry.delivery is not None:
+            self._deliver(entry.delivery, entry.follower)
+
+    def _drop(self, entry: Entry) -> None:
+        if self._follows(entry):
+            del self._entries[entry.job.id]
+            self._schedule.drop(entry.job.id)
+
+
+def kept_for(job: Job, policy: Policy, now: int) -> int:
+    """Return how long (ms) the store is to keep `job`'s record from `now`: while it lives, well past its last turn."""
+    if not job.state.terminal:
+        return max(job.deadline - now, 0) + policy.unknown_ttl + _SLACK
+    if job.callback_url is not None:
+        return max(policy.retention, SPAN)
+    return policy.refused_retention if job.refused else policy.retention

@@ -1,0 +1,122 @@
+"""Leases: one heartbeat for all that this replica follows, and the taking over of what a dead replica followed.
+
+A lease belongs to an incarnation: one life of one replica. An incarnation whose lease has run out never lives again;
+a replica that was only paused comes back as a new incarnation, and takes over from its old one what others have not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.core.delivery import Delivery
+from gateway.store.port import Beat, Row, Store, Stored, StoreDown
+from gateway.worker.clock import Clock
+
+_BEATS_PER_LEASE = 4
+
+
+class Follower(Protocol):
+    """What is told of rows to follow."""
+
+    def refollow(self, stored: Stored, follower: str) -> None:
+        """Follow a job under the incarnation `follower`."""
+        ...
+
+    def drop_others(self, follower: str) -> None:
+        """Stop following jobs of other incarnations."""
+        ...
+
+
+class Leases:
+    """Keeps this replica's lease. `new_name` gives a fresh incarnation's name."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        follower: Follower,
+        *,
+        deliver: Callable[[Delivery, str], None],
+        renamed: Callable[[], None],
+        new_name: Callable[[], str],
+        lease: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._follower = follower
+        self._deliver = deliver
+        self._renamed = renamed
+        self._new_name = new_name
+        self._interval = lease / 1000 / _BEATS_PER_LEASE
+        self.incarnation = new_name()
+        self.healthy = False
+        """Whether the last heartbeat came through."""
+
+    async def join(self, *, alone: bool) -> None:
+        """Begin this incarnation's lease. `alone`: no other replica can live, so what they followed is ours at once.
+
+        Raises `StoreDown`.
+        """
+        beat = await self._beat(join=True)
+        self.healthy = True
+        if alone:
+            for other in await self._store.incarnations():
+                if other != self.incarnation:
+                    await self._store.leave(other)
+            beat = await self._beat()
+        await self._take_over(beat)
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self._turn()
+                self.healthy = True
+            except StoreDown:
+                self.healthy = False
+
+    async def leave(self) -> None:
+        """End the lease, so that others take over at once. Raises `StoreDown`."""
+        await self._store.leave(self.incarnation)
+
+    async def _turn(self) -> None:
+        beat = await self._beat()
+        if not beat.alive:
+            await self._come_back()
+        await self._take_over(beat)
+
+    async def _beat(self, *, join: bool = False) -> Beat:
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        beat = await self._store.beat(self.incarnation, join=join)
+        self._clock.synchronise(beat.now, asked, loop.time())
+        return beat
+
+    async def _come_back(self) -> None:
+        """Take a new name, and over from the old one what is still there; the rest has another follower."""
+        old, self.incarnation = self.incarnation, self._new_name()
+        await self._beat(join=True)
+        async for rows in self._store.take_over(old, self.incarnation):
+            self._follow(rows)
+        self._follower.drop_others(self.incarnation)
+        self._renamed()
+
+    async def _take_over(self, beat: Beat) -> None:
+        for dead in beat.dead:
+            found = False
+            async for rows in self._store.take_over(dead, self.incarnation):
+                found = found or bool(rows)
+                self._follow(rows)
+            if not found:
+                # Nothing for a whole lease: forget it. Until then a paused process may yet have created a job.
+                await self._store.forget(dead)
+
+    def _follow(self, rows: list[Row]) -> None:
+        for row in rows:
+            if isinstance(row, Stored):
+                self._follower.refollow(row, self.incarnation)
+            else:
+                self._deliver(row, self.incarnation)

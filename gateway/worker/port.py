@@ -1,0 +1,68 @@
+"""What the worker needs of the world besides the store."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.core import events as e
+from gateway.core.delivery import Attempt, Delivery
+from gateway.core.job import Job, Leg
+from gateway.core.modes import UpstreamMode
+from gateway.core.policy import Policy
+from gateway.core.start import StartRequest
+
+
+class Upstream(Protocol):
+    """Where jobs run. All times are milliseconds."""
+
+    async def start(
+        self,
+        start: StartRequest,
+        asked: UpstreamMode | None,
+        bearer: str | None,
+        *,
+        timeout: int,
+        max_idle: int,
+    ) -> e.Event:
+        """Send a start once and say what it came to."""
+        ...
+
+    async def read(self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0) -> e.Event:  # noqa: ASYNC109
+        """Read a leg once and say what it came to."""
+        ...
+
+
+class Vault(Protocol):
+    """Seals and opens what the store may not know. `SealBroken`-like errors mean that the key is gone."""
+
+    def open_start(self, job_id: str, sealed: bytes) -> StartRequest | None:
+        """Return the start request; None if no key opens it."""
+        ...
+
+    def open_credential(self, job_id: str, sealed: bytes) -> str | None:
+        """Return the bearer; None if no key opens it."""
+        ...
+
+
+class Postman(Protocol):
+    """Delivers outcomes to callback URLs."""
+
+    async def deliver(self, delivery: Delivery, job: Job, body: bytes, now: int) -> tuple[Attempt, int]:
+        """Try once; return the attempt and how long the receiver asked to wait (ms, or 0)."""
+        ...
+
+
+class Policies(Protocol):
+    """The routes' policies, as configured now."""
+
+    def policy(self, route: str) -> Policy:
+        """Return the policy of a route; the default one for a route that is no longer there."""
+        ...
+
+
+class Observer(Protocol):
+    """Told of what happens to jobs, for logs, metrics and traces. Must not fail and must not wait."""
+
+    def __call__(self, job: Job, event: e.Event) -> None:
+        """Take note of `event`, which led to `job`."""
+        ...

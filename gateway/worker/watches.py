@@ -1,0 +1,132 @@
+"""Watching jobs that any replica follows: local ones through the feed alone, others woken by the store.
+
+A wake-up is only a hint: what is answered is always read from the store, and whenever messages may have been lost,
+everything watched is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from gateway.core.errors import JobExpired, NotFound, StoreUnavailable
+from gateway.core.job import Job
+from gateway.store.port import Gone, Store, StoreDown
+from gateway.worker.clock import Clock
+from gateway.worker.feed import Feed, Topic
+from gateway.worker.tasks import Tasks
+
+_RECONNECT = 0.5
+"""Seconds between tries to listen again."""
+
+
+class Watch:
+    """One caller's view of one job. `job` is the newest record that it may see."""
+
+    def __init__(self, topic: Topic, clock: Clock) -> None:
+        self._topic = topic
+        self._clock = clock
+
+    @property
+    def job(self) -> Job:
+        """The newest record."""
+        assert self._topic.job is not None, "a watch is opened with a record"
+        return self._topic.job
+
+    @property
+    def body(self) -> bytes | None:
+        """The outcome's body, if the job's end was seen by this replica."""
+        return self._topic.body
+
+    async def changed(self, until: int) -> bool:
+        """Wait for a newer record until `until` (ms of the store's time). Return whether one came."""
+        return await self._topic.changed((until - self._clock.now()) / 1000)
+
+
+class Watches:
+    """Opens watches. `followed` gives the record of a job that this replica follows, `me` its incarnation."""
+
+    def __init__(
+        self,
+        store: Store,
+        feed: Feed,
+        clock: Clock,
+        tasks: Tasks,
+        *,
+        followed: Callable[[str], Job | None],
+        me: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+        self._tasks = tasks
+        self._followed = followed
+        self._me = me
+
+    @asynccontextmanager
+    async def open(self, job_id: str) -> AsyncIterator[Watch]:
+        """Watch a job. Raises `NotFound`, `JobExpired`, `StoreUnavailable`."""
+        with self._feed.subscribed(job_id) as topic:
+            job = self._followed(job_id) or await self._from_store(job_id)
+            topic.offer(job)
+            yield Watch(topic, self._clock)
+
+    async def _from_store(self, job_id: str) -> Job:
+        try:
+            found = await self._store.watch(job_id, self._me())
+        except StoreDown as error:
+            raise StoreUnavailable("the job store cannot be reached; ask again", job_id=job_id) from error
+        return present(found, job_id)
+
+    async def body(self, job: Job) -> bytes:
+        """Return the body of an ended job's outcome. Raises `JobExpired`, `StoreUnavailable`."""
+        try:
+            body = await self._store.read_body(job.id)
+        except StoreDown as error:
+            raise StoreUnavailable("the job store cannot be reached; ask again", job_id=job.id) from error
+        if body is None:
+            raise JobExpired(job_id=job.id)
+        return body
+
+    def resume(self, job_id: str) -> None:
+        """Have the store wake those who wait here for a job that another replica now follows."""
+        if job_id in self._feed.topics:
+            self._tasks.spawn(self._read_again([job_id]), name=f"watch {job_id}")
+
+    def resume_all(self) -> None:
+        """The same for all jobs, after this replica's incarnation has changed."""
+        self._tasks.spawn(self._read_again(list(self._feed.topics)), name="watch all")
+
+    async def _read_again(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            if self._followed(job_id) is not None:
+                continue
+            try:
+                found = await self._store.watch(job_id, self._me())
+            except StoreDown:
+                return  # The listener reads all again when the store is back.
+            if isinstance(found, Job):
+                self._feed.publish(found)
+
+    async def listen(self) -> None:
+        """Pass the store's wake-ups on to the feed, until cancelled."""
+        while True:
+            me = self._me()
+            try:
+                async for job_id in self._store.wakes(me):
+                    if me != self._me():
+                        break
+                    await self._read_again(list(self._feed.topics) if job_id is None else [job_id])
+            except StoreDown:
+                pass
+            await asyncio.sleep(_RECONNECT)
+
+
+def present(found: Job | Gone, job_id: str) -> Job:
+    """Return the record that was found. Raises `JobExpired` for a tombstone, else `NotFound`."""
+    if isinstance(found, Job):
+        return found
+    if found is Gone.TOMBSTONE:
+        raise JobExpired("its outcome was kept for the route's retention, which is over", job_id=job_id)
+    raise NotFound("no job has this id, or it is not yours")
