@@ -18,7 +18,13 @@ from multidict import CIMultiDict
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=UTF-8"
 
-EDGE_FIELDS = (("Server", "cloudflare"), ("CF-Cache-Status", "DYNAMIC"), ("Cache-Control", "no-cache, no-store"))
+EDGE_FIELDS = (
+    ("Server", "cloudflare"),
+    ("CF-RAY", "8e1f3a5b7c9d0e2f-WAW"),
+    ("CF-Cache-Status", "DYNAMIC"),
+    ("Cache-Control", "no-cache, no-store"),
+    ("Set-Cookie", "__cf_bm=simulated; Path=/; HttpOnly"),
+)
 """What the edge adds to every answer; a gateway has to keep these to itself."""
 
 # Orchestrator's error codes.

@@ -80,7 +80,7 @@ class JobTable:
     """Every job of the tenant, by id.
 
     `starts_by_argument` counts the start requests seen for each correlation tag, `jobs_by_argument` the jobs that
-    came of them, and `ended_at` has the loop time at which the tag's (last) job ended.
+    came of them, and `ended_at` has the loop time at which the tag's (last) job ended; they are kept until `clear`.
     `on_end`, if given, is called with each job as it ends.
     """
 

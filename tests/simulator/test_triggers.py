@@ -80,7 +80,7 @@ async def test_fire_and_forget(tenant):
     t = await tenant(mode="FireAndForget", duration=5)
     reply = await t.start(id="a")
     assert (reply.status, reply.body) == (200, b"")
-    assert "Location" not in reply.headers
+    assert not {"Location", "Content-Type"} & set(reply.headers)
     assert "a" not in t.simulator.ended_at
     began = now()
     await asyncio.sleep(6)
@@ -196,6 +196,14 @@ async def test_token_on_redirects(tenant, required, status):
     started = await t.start("async")
     assert (await t.get(started.location, {})).status == 401
     assert (await t.call("POST", t.path("longpoll"), {}, json={})).status == 401
+
+
+async def test_edge_fields(tenant):
+    """Every answer carries what the edge adds, a cookie of its own included."""
+    t = await tenant()
+    for reply in (await t.start(), await t.start(fault="502-after"), await t.get("/elsewhere")):
+        assert reply.headers["Server"] == "cloudflare"
+        assert {"CF-RAY", "Set-Cookie", "Cache-Control"} <= set(reply.headers)
 
 
 async def test_no_token_needed(tenant):
