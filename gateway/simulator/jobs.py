@@ -44,9 +44,9 @@ class Job:
         """Whether the job has come to its end, in success or failure."""
         return self.ended_at is not None
 
-    def count_fault(self) -> None:
-        """Note that a read went wrong as the job's arguments asked."""
-        self.faults += 1
+    def count_fault(self, change: int) -> None:
+        """Count a read that goes wrong as the job's arguments asked (+1), or does not after all (-1)."""
+        self.faults += change
 
     async def wait(self, seconds: float) -> bool:
         """Hold the caller until the job ends, but no longer than `seconds`; return whether it has ended."""

@@ -17,10 +17,13 @@ from gateway.simulator.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A fault for one call; `spend` is called when it has in fact happened."""
+    """A fault for one call, already counted as spent; `give_back` undoes that where the fault found nothing to spoil.
+
+    It is counted when it is chosen, since other calls choose while this one is held.
+    """
 
     fault: Fault
-    spend: Callable[[], None]
+    give_back: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -36,10 +39,10 @@ class Order:
         """Whether the order is for such a call."""
         return self.point is point and self.slug in {None, slug} and self.times != 0
 
-    def spend(self) -> None:
-        """Count one down."""
+    def count(self, change: int) -> None:
+        """Count one spent (-1) or given back (+1)."""
         if self.times is not None:
-            self.times -= 1
+            self.times += change
 
     def as_dict(self) -> dict[str, Any]:
         """Return the order in the words that placed it."""
@@ -82,7 +85,8 @@ class FaultPlan:
         identity = encode([arguments.tag, arguments.own if arguments.tag is None else None])
         if asked.times is not None and self._failed_starts[identity] >= asked.times:
             return None
-        return Choice(asked.fault, lambda: self._failed_starts.update((identity,)))
+        self._failed_starts[identity] += 1
+        return Choice(asked.fault, lambda: self._failed_starts.subtract((identity,)))
 
     def _asked_of_read(self, point: Point, job: Job) -> Choice | None:
         asked = asked_fault(job.arguments)
@@ -90,23 +94,32 @@ class FaultPlan:
             return None
         if job.faults >= (1 if asked.times is None else asked.times):
             return None
-        return Choice(asked.fault, job.count_fault)
+        job.count_fault(1)
+        return Choice(asked.fault, lambda: job.count_fault(-1))
 
     def _ordered(self, point: Point, slug: str) -> Choice | None:
         order = next((order for order in self.orders if order.matches(point, slug)), None)
-        return None if order is None else Choice(order.fault, order.spend)
+        if order is None:
+            return None
+        order.count(-1)
+        return Choice(order.fault, lambda: order.count(1))
 
     def _cold(self, slug: str) -> Choice | None:
         if not self._settings.cold_start or slug in self._warm:
             return None
-        return Choice(FAULTS["500-cold"], lambda: self._warm.add(slug))
+        self._warm.add(slug)
+        return Choice(FAULTS["500-cold"], _keep)
 
     def _draw(self, point: Point) -> Choice | None:
         """Draw one number a call, whatever the point, so that a run with the same seed and calls repeats itself."""
         if not self._drawn or self._random.random() >= self._settings.fault_rate:
             return None
         fault, only = self._random.choice(self._drawn)
-        return Choice(fault, lambda: None) if only in {None, point} else None
+        return Choice(fault, _keep) if only in {None, point} else None
+
+
+def _keep() -> None:
+    """Give nothing back: what was not counted cannot be."""
 
 
 def asked_fault(arguments: Arguments) -> Order | None:

@@ -29,7 +29,6 @@ from gateway.simulator.wire import BrokenResponse, Script, Stalls
 _CLOUD = re.compile(r"(?P<base>/.*?/orchestrator_)/t/(?P<rest>[^?]+)")
 _ANYWHERE = re.compile(r"(?P<base>(?:/[^?]*?)??)/t/(?P<rest>[^?]+)")
 
-
 _NOTHING = Answer(200)
 """Stands for the true answer where a fault strikes before there is one."""
 
@@ -175,11 +174,13 @@ class Triggers:
         return self._spoil(choice, answer)
 
     def _spoil(self, choice: Choice | None, answer: Answer = _NOTHING) -> Answer | Script:
-        """Return what is sent in the true answer's place; a fault that finds nothing to spoil is not spent."""
-        spoiled = None if choice is None else choice.fault.spoil(answer, self._settings.foreign_origin)
-        if choice is None or spoiled is None:
+        """Return what is sent in the true answer's place; a fault that finds nothing to spoil is given back."""
+        if choice is None:
             return answer
-        choice.spend()
+        spoiled = choice.fault.spoil(answer, self._settings.foreign_origin)
+        if spoiled is None:
+            choice.give_back()
+            return answer
         self._counters.faults += 1
         return spoiled
 
@@ -228,5 +229,5 @@ def _read_start(arguments: Arguments, trigger: Trigger) -> Start:
 def _faulted(start: Start, limit: int) -> Start:
     """Return the job that is left of a start whose arguments are too long: one that faults at once."""
     message = f"JobArguments length should be less than {limit} characters."
-    kept = {name: start.arguments.values[name] for name in ("id",) if name in start.arguments.values}
-    return Start(start.mode, 0.0, Arguments({**kept, "fail": message}))
+    tag = {} if start.arguments.tag is None else {"id": start.arguments.tag}
+    return Start(start.mode, 0.0, Arguments({**tag, "fail": message}))

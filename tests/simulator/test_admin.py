@@ -78,6 +78,17 @@ async def test_orders_for_reads(tenant):
     assert [(await t.get(output)).status for _ in range(2)] == [503, 200]
 
 
+@pytest.mark.looptime
+async def test_order_strikes_one_of_many_held(tenant):
+    """One ordered fault strikes one call, however many are held when it is ordered."""
+    t = await tenant(mode="LongPolling", duration=10)
+    await t.admin("POST", "faults", json={"fault": "empty", "on": "start"})
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(t.start(n=1)) for _ in range(5)]
+    assert sorted(call.result().body for call in calls) == [b"", *[b'{"n":1}'] * 4]
+    assert (await t.start(n=1)).json == {"n": 1}
+
+
 async def test_order_without_end_and_reset(tenant):
     """`times: null` lasts until the reset, which forgets orders, jobs and counts."""
     t = await tenant()
