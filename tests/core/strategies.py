@@ -1,7 +1,7 @@
 """Hypothesis strategies for the core: answers, events, policies, and the records that sequences of events lead to.
 
-A record is never made up field by field: `jobs()` starts from `fresh()` and applies legal events, so that whatever it
-draws can be met in production.
+A record is never made up field by field: `jobs()` applies legal events to a `fresh()` one, so that whatever it draws
+can be met in production.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def in_state(state: State, **options: object) -> Job:
     return job
 
 
+LIVE = [state for state in State if not state.terminal]
+FLAGS = st.booleans()
 _PLAIN = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12)
 HINTS = st.one_of(st.just(0), st.integers(0, HOUR))
 MODES = st.sampled_from(UpstreamMode)
@@ -167,15 +169,20 @@ def jobs(draw: st.DrawFn, *states: State) -> tuple[Job, int]:
 
     `states`: only these, if any are named; the shortest way leads there where the drawn one did not.
     """
-    job = fresh(asked=draw(ASKED), deadline=draw(st.sampled_from([MINUTE, HOUR, DAY])), callback=draw(st.booleans()))
-    now = BORN
-    for _ in range(draw(st.integers(0, 12))):
-        if job.state.terminal or (states and job.state in states and draw(st.booleans())):
-            break
+    options = {"asked": draw(ASKED), "deadline": draw(st.sampled_from([MINUTE, HOUR, DAY])), "callback": draw(FLAGS)}
+    wanted = states or tuple(State)
+    job = in_state(draw(st.sampled_from([state for state in wanted if not state.terminal] or LIVE)), **options)
+    now = BORN + 100
+    for _ in range(draw(st.integers(0, 8))):
         now += draw(st.integers(0, HOUR))
-        job = apply(job, draw(legal(job)), now)
-    if states and job.state not in states:
-        job, now = in_state(draw(st.sampled_from(states))), max(now, BORN + 100)
+        after = apply(job, draw(legal(job)), now)
+        if job.state in wanted and after.state not in wanted:
+            break
+        job = after
+        if job.state.terminal:
+            break
+    if job.state not in wanted:
+        job = in_state(draw(st.sampled_from(wanted)), **options)
     return job, now + draw(st.integers(0, 2 * DAY))
 
 

@@ -16,6 +16,7 @@ from tests.core.strategies import (
     ANY_EVENT,
     BORN,
     EXAMPLES,
+    LIVE,
     OK,
     STATUS_LEG,
     fresh,
@@ -25,7 +26,6 @@ from tests.core.strategies import (
 )
 
 LATER = BORN + 5_000
-LIVE = [state for state in State if not state.terminal]
 UNREADABLE = Outcome(502, problem="outcome-unreadable", detail="cut")
 
 
