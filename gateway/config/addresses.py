@@ -117,9 +117,12 @@ def split_http(url: str) -> SplitResult:
 def store_url(value: object) -> str:
     """Read the URL of a Redis or Valkey."""
     url = text(value)
-    parts = urlsplit(url)
-    if (parts.scheme in {"redis", "rediss"} and parts.hostname) or (parts.scheme == "unix" and parts.path):
-        return url
+    with contextlib.suppress(ValueError):  # a broken IPv6 host, or a port that is no number
+        parts = urlsplit(url)
+        if (parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0) or (
+            parts.scheme == "unix" and parts.path
+        ):
+            return url
     raise ValueError("must be redis://host:port/db, rediss://… or unix:///path")
 
 

@@ -202,4 +202,5 @@ def _syntax(path: Path, error: YAMLError) -> str:
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return f"{path}: is no YAML: {str(error).splitlines()[0]}"
     hint = "; indent with spaces" if "'\\t'" in (error.problem or "") else ""
-    return f"{path}:{error.problem_mark.line + 1}:{error.problem_mark.column + 1}: is no YAML: {error.problem}{hint}"
+    place = Place(str(path), error.problem_mark.line + 1, error.problem_mark.column + 1)
+    return f"{place}: is no YAML: {', '.join(part for part in (error.context, error.problem) if part)}{hint}"

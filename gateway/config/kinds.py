@@ -21,12 +21,15 @@ def _as_it_is(value: object) -> object:
     return value
 
 
+_REFERENCE = {"type": "string", "pattern": r"\$\{"}
+
+
 @dataclass(frozen=True)
 class Parsed:
     """How pydantic reads, shows and describes one kind of value."""
 
     parse: Callable[[object], object]
-    schema: Mapping[str, object] = field(default_factory=dict, hash=False)
+    schema: Mapping[str, Any] = field(default_factory=dict, hash=False)
     show: Callable[[Any], object] = _as_it_is
     """The value as the file would say it, for defaults."""
 
@@ -38,7 +41,8 @@ class Parsed:
         """A reference may stand for any value, so an editor must not mark it."""
         if self.schema == {"type": "string"}:
             return dict(self.schema)
-        return {"anyOf": [dict(self.schema), {"$ref": "#/$defs/Reference"}]}
+        forms = self.schema.get("anyOf", [self.schema])
+        return {"anyOf": [*forms, _REFERENCE]}
 
 
 def one_of(words: Mapping[str, object], plain: Mapping[int, object] | None = None) -> Parsed:
@@ -54,8 +58,8 @@ def one_of(words: Mapping[str, object], plain: Mapping[int, object] | None = Non
                 return meaning
         raise ValueError(f"must be {'one of ' * (len(words) + len(spelled) > 1)}{', '.join(words or spelled)}")
 
-    shown = {meaning: value for value, meaning in (*words.items(), *plain.items())}
-    return Parsed(parse, {"enum": [*plain, *words]}, shown.__getitem__)
+    shown = {meaning: value for value, meaning in (*plain.items(), *words.items())}
+    return Parsed(parse, {"enum": [*words, *plain]}, shown.get)
 
 
 def _words(*words: str) -> Parsed:

@@ -54,7 +54,9 @@ def policy(defaults: PolicyKeys, route: RouteKeys | None = None) -> Policy:
     if route:
         said |= _said(route)
         said.setdefault("start_retry", min(ROUTE_START_RETRY, said.get("wait", Policy().wait)))
-    allowed = frozenset(said.pop("modes", CallerMode)) if said.get("track", True) else frozenset({CallerMode.FORGET})
+    allowed = frozenset(said.pop("modes", CallerMode))
+    if not said.get("track", True):  # without a record there is nothing to watch in any other mode
+        allowed = frozenset({CallerMode.FORGET})
     pace = Pace(**{_PACE[name]: said.pop(name) for name in _PACE if name in said})
     return Policy(**said, pace=pace, allowed_modes=allowed)
 

@@ -48,7 +48,7 @@ def file_path(value: object) -> Path:
 def gateway_path(value: object) -> str:
     """Read a path that a route may have."""
     path = _path(value, "must be a path such as /invoices")
-    if path == "/-" or path.startswith("/-/"):
+    if unquote(path.split("/")[1]) == "-":
         raise ValueError("must not lie under /-/, which is the gateway's own")
     return path
 

@@ -1,0 +1,100 @@
+"""Values that are right by themselves and wrong together."""
+
+import pytest
+
+from gateway.config import ConfigError, load
+
+UPSTREAM = "upstream: {url: 'https://h/orchestrator_'}\n"
+OWN = "upstream: {url: 'https://h/orchestrator_', bearer: tok}\n"
+ROUTE = "routes:\n  - path: /a\n    trigger: /t/f/s\n"
+
+REFUSED = [
+    (UPSTREAM + "admin: 127.0.0.1:8080\n", "admin: must be another address than listen"),
+    (OWN + "listen: 0.0.0.0:80\n", "listen: is beyond loopback"),
+    (OWN + "listen: '[::]:80'\n", "listen: is beyond loopback"),
+    (OWN + "listen: gateway.example:80\n", "listen: is beyond loopback"),
+    (UPSTREAM + "keyring: k\nstore: {url: 'redis://h', data_dir: d}\n", "store.data_dir: is for the embedded store"),
+    (UPSTREAM + "store: {url: 'redis://h'}\n", "store.url: needs a keyring that all replicas share"),
+    (UPSTREAM + "keyring: k\nkeyring_file: f\n", "keyring_file: says where the keyring is, and so does keyring"),
+    (UPSTREAM + "store: {lease: 5s}\n", "store.timeout: must be shorter than store.lease"),
+    (UPSTREAM + ROUTE + "  - path: /a\n    name: b\n    trigger: /t/f/s\n", "routes[1].path: is that of routes[0] too"),
+    (UPSTREAM + ROUTE + "  - path: /b\n    name: a\n    trigger: /t/f/s\n", "routes[1].name: is that of routes[0] too"),
+    (UPSTREAM + "defaults: {start_retry: 2m, wait: 1m}\n", "defaults.start_retry: must not be longer than wait"),
+    (UPSTREAM + ROUTE + "    start_retry: 20m\n", "routes[0].start_retry: must not be longer than wait"),
+    (UPSTREAM + "defaults: {poll_floor: 20s}\n", "defaults.poll_floor: must not be longer than poll_ceiling"),
+    (UPSTREAM + ROUTE + "    modes: [async]\n", "routes[0].caller_mode: is sync, which modes leaves out"),
+    (UPSTREAM + ROUTE + "    track: off\n", "routes[0].track: can be off only with `caller_mode: forget`"),
+    (
+        UPSTREAM + ROUTE + "    track: off\n    caller_mode: forget\n    modes: [forget, sync]\n",
+        "routes[0].modes: must be [forget] or left out",
+    ),
+    (UPSTREAM + ROUTE + "    caller_mode: callback\n", "routes[0].caller_mode: is callback, and callbacks are off"),
+    (UPSTREAM + "defaults: {callback_url: 'https://x/y'}\n", "defaults.callback_url: names a host that"),
+    (
+        UPSTREAM + "callbacks: {allow: [x]}\ndefaults: {callback_url: 'http://x/y'}\n",
+        "defaults.callback_url: must be https",
+    ),
+]
+
+ACCEPTED = [
+    OWN,
+    OWN + "listen: 127.0.0.2:80\n",
+    OWN + "listen: localhost:80\n",
+    OWN + "listen: 0.0.0.0:80\nauth: none\n",
+    UPSTREAM + "listen: 0.0.0.0:80\n",
+    UPSTREAM + "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n",
+    UPSTREAM + "store: {url: 'redis://h'}\nkeyring_file: f\n",
+    UPSTREAM + "defaults: {wait: 10s}\n" + ROUTE,
+    UPSTREAM + "defaults: {modes: [callback, sync]}\n",
+    UPSTREAM + ROUTE + "    caller_mode: upstream\n    modes: [async]\n",
+    UPSTREAM + ROUTE + "    caller_mode: forget\n    track: off\n    modes: [forget]\n",
+    UPSTREAM + "callbacks: {allow: ['*.x.example']}\ndefaults: {callback_url: 'https://a.x.example/y'}\n",
+]
+
+
+@pytest.fixture
+def refusal(tmp_path):
+    """Return the lines of the error that a file gets; none when it is accepted."""
+
+    def lines(text, environment=None):
+        path = tmp_path / "gateway.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            load(path, environment=environment or {})
+        except ConfigError as error:
+            return error.lines
+        return []
+
+    return lines
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_refused(refusal, text, message):
+    """One line, naming the key to change."""
+    lines = refusal(text)
+    assert len(lines) == 1, lines
+    assert f": {message}" in lines[0]
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_accepted(refusal, text):
+    """What goes together is not refused."""
+    assert refusal(text) == []
+
+
+def test_the_environment_may_hold_the_keyring(refusal):
+    """CALLMODE_KEYRING is enough for a shared store; an empty one is none."""
+    text = UPSTREAM + "store: {url: 'redis://h'}\n"
+    assert refusal(text, {"CALLMODE_KEYRING": "k"}) == []
+    assert refusal(text, {"CALLMODE_KEYRING": ""})
+
+
+def test_a_fault_of_the_defaults_is_not_repeated_by_every_route(refusal):
+    """Routes inherit it, and the place to mend it is one."""
+    lines = refusal(UPSTREAM + "defaults: {poll_floor: 20s}\n" + ROUTE + "  - {path: /b, trigger: /t/f/s}\n")
+    assert len(lines) == 1
+
+
+def test_everything_that_does_not_go_together_is_said_at_once(refusal):
+    """Checks do not stop at the first fault."""
+    assert len(refusal(OWN + "listen: 0.0.0.0:80\nadmin: 0.0.0.0:80\nstore: {lease: 1s}\n")) == 3
