@@ -31,7 +31,8 @@ def interpolator(environment: Mapping[str, str], directory: Path) -> Callable[[s
                 return _content(what, directory)
             case _ if reference[0] == "$${":
                 return "${"
-        raise ValueError(f"{reference[0]} must be ${{env:NAME}} or ${{file:path}}; write $${{ for a literal ${{")
+        # Not repeated: it may be part of a password that merely looks like a reference.
+        raise ValueError("what begins with ${ must be ${env:NAME} or ${file:path}; write $${ for a literal ${")
 
     def interpolate(text: str) -> str:
         filled = _REFERENCE.sub(fill, text)

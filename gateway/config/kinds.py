@@ -73,6 +73,8 @@ def _matching(pattern: str) -> dict[str, object]:
 _TEXT = {"type": "string"}
 _ADDRESS = _matching(":[0-9]+$")
 
+Name = Annotated[str, Parsed(scalars.name, _TEXT)]
+KeyPrefix = Annotated[str, Parsed(scalars.key_prefix, _matching("^[A-Za-z0-9._:-]+$"))]
 Text = Annotated[str, Parsed(scalars.text, _TEXT)]
 Count = Annotated[int, Parsed(scalars.count, {"type": "integer", "minimum": 1})]
 Switch = Annotated[bool, one_of({"on": True, "off": False}, {True: True, False: False})]

@@ -66,7 +66,7 @@ class StoreKeys(Keys):
     """The embedded server's directory; by default $XDG_STATE_HOME/callmode."""
     durability: k.Durability = _STORE.durability
     """memory: as the store is set up; disk: refuse a store that does not say `appendfsync always`."""
-    prefix: k.Text = _STORE.prefix
+    prefix: k.KeyPrefix = _STORE.prefix
     """What every key in the store begins with."""
     lease: k.Positive = _STORE.lease
     """A replica silent for this long has lost its jobs to the others."""
@@ -177,7 +177,7 @@ class RouteKeys(PolicyKeys):
     """The gateway's path: /invoices"""
     trigger: k.TriggerPath
     """The trigger's path below upstream.url: /t/<folder>/<slug>"""
-    name: k.Text | None = None
+    name: k.Name | None = None
     """What records, logs and metrics call the route; by default its path without the first slash."""
     methods: Annotated[tuple[k.Method, ...], _LIST, Field(min_length=1)] = tuple(sorted(_ROUTE.methods))
     """The methods that the trigger has."""

@@ -14,11 +14,12 @@ from urllib.parse import unquote
 
 from gateway.config.interpolation import Interpolated
 
+_PREFIX = re.compile(r"[A-Za-z0-9._:-]+")
 _PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+")  # RFC 3986, section 3.3
 
 
 def text(value: object) -> str:
-    """Read text that is not empty, without line ends."""
+    """Read text that is not empty."""
     match value:
         case "":
             raise ValueError("must not be empty; leave the key out to have its default")
@@ -27,6 +28,21 @@ def text(value: object) -> str:
         case bool() | int() | float():
             raise ValueError("must be text; put it in quotes")
     raise ValueError("must be text")
+
+
+def name(value: object) -> str:
+    """Read a name as logs, metrics and queries carry it."""
+    if visible(named := text(value)):
+        return named
+    raise ValueError("must be visible ASCII characters, without spaces")
+
+
+def key_prefix(value: object) -> str:
+    """Read what keys begin with. A brace would move all of them into one slot of a cluster (Redis Cluster, hash tags)."""
+    prefix = text(value)
+    if _PREFIX.fullmatch(prefix):
+        return prefix
+    raise ValueError("must be letters, digits and . _ : - only")
 
 
 def count(value: object) -> int:

@@ -41,7 +41,7 @@ def test_only_what_came_from_outside_is_marked(fill):
     [
         ("${env:NOWHERE}", "NOWHERE is not set"),
         ("${file:gone}", r"gone cannot be read: No such file"),
-        ("${HOST}", r"\$\{HOST\} must be \$\{env:NAME\}"),
+        ("${HOST}", r"must be \$\{env:NAME\} or \$\{file:path\}"),
         ("${env:}", r"must be \$\{env:NAME\}"),
         ("a ${env:HOST", r"must be \$\{env:NAME\}"),
     ],

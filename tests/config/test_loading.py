@@ -297,6 +297,8 @@ def test_the_file_is_named_as_it_was_given(tmp_path, monkeypatch):
         "keyring: [{s}]",
         "upstream: {{url: 'https://user:{s}@h'}}",
         "upstream: {{url: 'https://h', bearer: 'a {s}'}}",
+        "public_url: 'https://user:{s}@h'",
+        "upstream: {{url: 'https://h/${{{s}}}'}}",
         "store: {{url: 'http://:{s}@h'}}",
         "callbacks: {{secret: {s}}}",
         "defaults: {{callback_url: 'ftp://h?key={s}'}}",
