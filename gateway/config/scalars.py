@@ -38,7 +38,7 @@ def name(value: object) -> str:
 
 
 def key_prefix(value: object) -> str:
-    """Read what keys begin with. A brace would move all of them into one slot of a cluster (Redis Cluster, hash tags)."""
+    """Read what keys begin with. A brace would put all of them into one slot of a Redis Cluster (hash tags)."""
     prefix = text(value)
     if _PREFIX.fullmatch(prefix):
         return prefix
