@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import msgspec
 
@@ -78,5 +78,5 @@ def _eta(job: Job, policy: Policy) -> int | None:
 def _time(at: int | None) -> str | None:
     if at is None:
         return None
-    moment = datetime.datetime.fromtimestamp(at / 1000, datetime.UTC)
+    moment = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

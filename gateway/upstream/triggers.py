@@ -35,7 +35,7 @@ class Triggers:
         asked: UpstreamMode | None,
         bearer: str | None,
         *,
-        timeout: int,  # noqa: ASYNC109 - see the port
+        timeout: int,
         max_idle: int,
     ) -> e.Event:
         """Send `start`, once, and say what it came to. Times are milliseconds."""
@@ -44,8 +44,10 @@ class Triggers:
         exchanged = await self._client.exchange(request, timeout=timeout / 1000, max_idle=max_idle / 1000)
         return judge_start(exchanged, StartContext(start.url, asked, self._origins, self._own_bearer is not None))
 
-    async def read(self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0) -> e.Event:  # noqa: ASYNC109
-        """Read `leg` once and say what it came to. `timeout` is milliseconds."""
+    async def read(
+        self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0, failures: int = 0
+    ) -> e.Event:
+        """Read `leg` once and say what it came to. `timeout` is milliseconds; the counts are the record's."""
         if not self._origins.permits(leg.url):
             # The configuration has changed since the leg was saved; the credential does not leave for there.
             return e.Lost(
@@ -53,9 +55,9 @@ class Triggers:
             )
         request = Request("GET", leg.url, (*_READ_HEADERS, *self._authorization(bearer)))
         exchanged = await self._client.exchange(request, timeout=timeout / 1000)
-        return judge_read(exchanged, leg, self._origins, redirects)
+        return judge_read(exchanged, leg, self._origins, redirects, failures)
 
-    async def accepts(self, leg: Leg, bearer: str, *, timeout: int) -> bool:  # noqa: ASYNC109
+    async def accepts(self, leg: Leg, bearer: str, *, timeout: int) -> bool:
         """Whether the upstream lets `bearer` read `leg`: the proof of a token that claims to be a job's owner."""
         return not isinstance(await self.read(leg, bearer, timeout=timeout), e.ReadFailed | e.Lost)
 

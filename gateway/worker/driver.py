@@ -127,7 +127,7 @@ class Driver:
         for entry in [entry for entry in self._entries.values() if entry.follower != follower]:
             self._drop(entry)
 
-    async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - what is not through by then is taken over
+    async def stop(self, timeout: float) -> None:
         """Begin nothing more; wait, `timeout` seconds at most, for answers to starts and for saves under way."""
         self._stopping = True
         self._schedule.stop()
@@ -213,7 +213,11 @@ class Driver:
 
     async def _read(self, entry: Entry, action: Read) -> e.Event:
         event = await self._upstream.read(
-            action.leg, self._bearer(entry), timeout=action.timeout, redirects=entry.job.redirects
+            action.leg,
+            self._bearer(entry),
+            timeout=action.timeout,
+            redirects=entry.job.redirects,
+            failures=entry.job.progress.failures,
         )
         if isinstance(event, e.ReadFailed) and event.unauthorized:
             await self._renew_credential(entry)

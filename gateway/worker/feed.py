@@ -35,7 +35,7 @@ class Topic:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def changed(self, timeout: float) -> bool:  # noqa: ASYNC109 - running out is an answer here
+    async def changed(self, timeout: float) -> bool:
         """Wait for the next newer record, for `timeout` seconds at most. Return whether one came."""
         if timeout <= 0:
             return False

@@ -27,7 +27,9 @@ class Upstream(Protocol):
         """Send a start once and say what it came to."""
         ...
 
-    async def read(self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0) -> e.Event:  # noqa: ASYNC109
+    async def read(
+        self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0, failures: int = 0
+    ) -> e.Event:
         """Read a leg once and say what it came to."""
         ...
 

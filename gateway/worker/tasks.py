@@ -29,7 +29,7 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(error)
 
-    async def settle(self, timeout: float) -> None:  # noqa: ASYNC109 - what is not done by then is not cancelled
+    async def settle(self, timeout: float) -> None:
         """Wait until all tasks are done, for `timeout` seconds at most."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout)

@@ -1,0 +1,91 @@
+"""Choosing the caller's mode: the first that says so wins, from demands over a wish down to the route's default."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.caller.stream import EVENT_STREAM
+from gateway.core.errors import BadRequest, ModeNotAllowed, NotAcceptable, UnknownMode
+from gateway.core.modes import BY_CALL_MODE, BY_NAME, CallerMode
+from gateway.core.policy import SECOND, OnTimeout, Policy
+from gateway.core.preferences import Preferences, applied
+
+
+class Said(msgspec.Struct, frozen=True):
+    """Everything in a request that speaks of its mode."""
+
+    prefix: str | None = None
+    """From the path: `/-/call/{mode}/…`."""
+    header: str | None = None
+    """`Call-Mode`."""
+    argument: str | None = None
+    """`$callMode`, from the body or the query."""
+    accept: str | None = None
+    preferences: Preferences = Preferences()
+    on_timeout: str | None = None
+    """`Call-On-Timeout`."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """How the caller is to be answered."""
+
+    mode: CallerMode | None
+    """None: as the trigger itself answers."""
+    wait: int
+    """Milliseconds that a sync caller is held."""
+    on_timeout: OnTimeout | None = None
+    respond_async: bool = False
+    preference_applied: str | None = None
+
+
+def choose(said: Said, policy: Policy) -> Choice:
+    """Return the caller's mode. Raises `UnknownMode`, `ModeNotAllowed`, `NotAcceptable`, `BadRequest`."""
+    wish = said.preferences
+    mode, wished = _mode(said, policy)
+    waits = wish.wait is not None and mode is CallerMode.SYNC
+    granted = Preferences(
+        respond_async=wish.respond_async and (wished or waits),
+        wait=wish.wait if waits else None,
+    )
+    return Choice(
+        mode=mode,
+        wait=min(wish.wait * SECOND, policy.wait) if waits and wish.wait is not None else policy.wait,
+        on_timeout=_on_timeout(said.on_timeout),
+        respond_async=wish.respond_async,
+        preference_applied=applied(granted),
+    )
+
+
+def _mode(said: Said, policy: Policy) -> tuple[CallerMode | None, bool]:
+    """Return the mode, and whether it comes from the wish to be answered asynchronously."""
+    for demand in (said.prefix, said.header, said.argument):
+        if demand is not None:
+            return _demanded(demand, policy), False
+    if said.accept is not None and EVENT_STREAM in said.accept.lower():
+        if CallerMode.STREAM not in policy.allowed_modes:
+            raise NotAcceptable("this route does not allow the mode `stream`")
+        return CallerMode.STREAM, False
+    wish = said.preferences
+    if wish.wait is not None and CallerMode.SYNC in policy.allowed_modes:
+        return CallerMode.SYNC, False
+    if wish.respond_async and CallerMode.ASYNC in policy.allowed_modes:
+        return CallerMode.ASYNC, True
+    return policy.caller_mode, False
+
+
+def _demanded(name: str, policy: Policy) -> CallerMode:
+    mode = BY_CALL_MODE.get(name) or BY_NAME.get(name.lower())
+    if mode is None:
+        raise UnknownMode(f"the modes are {', '.join(BY_NAME)}; as `$callMode`: {', '.join(BY_CALL_MODE)}")
+    if mode not in policy.allowed_modes:
+        raise ModeNotAllowed(f"this route allows {', '.join(sorted(policy.allowed_modes))}")
+    return mode
+
+
+def _on_timeout(value: str | None) -> OnTimeout | None:
+    if value is None:
+        return None
+    try:
+        return OnTimeout(value.strip().lower())
+    except ValueError:
+        raise BadRequest(f"`Call-On-Timeout` is one of {', '.join(OnTimeout)}") from None

@@ -1,0 +1,100 @@
+"""Who may read a job: its principal, under a token that the upstream has accepted, or whoever has its signed link.
+
+To anyone else it does not exist: same answer, whether or not there is such a job.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.auth.principal import Caller, bearer_of, identify
+from gateway.core.errors import CredentialUnproven, JobExpired, NotFound, StoreUnavailable
+from gateway.core.job import Job, LegKind
+from gateway.core.policy import HOUR, SECOND
+from gateway.store.port import Gone, StoreDown
+from gateway.web.gateway import Gateway
+
+_REMEMBERED = HOUR
+"""How long the upstream's acceptance of a token is remembered."""
+
+_PROOF_TIMEOUT = 10 * SECOND
+
+
+async def readable(request: web.Request, gateway: Gateway, job_id: str) -> Job:
+    """Return a job that this request may read. Raises `NotFound`, `JobExpired`, `CredentialMissing`."""
+    signed = gateway.signer.valid(job_id, request.query.get("sig", ""), gateway.clock.now())
+    bearer = bearer_of(request.headers.get("Authorization"))
+    caller = None
+    if not gateway.own_credential and (bearer is not None or not signed):
+        caller = identify(bearer, gateway.keyring)
+    job = await _find(gateway, job_id)
+    if isinstance(job, Job):
+        if signed and caller is not None and job.principal is not None:
+            _offer(gateway, job, caller)
+        if signed or caller is None or await _owns(gateway, job, caller):
+            return job
+    elif job is Gone.TOMBSTONE and (signed or gateway.own_credential):
+        raise JobExpired("its outcome was kept for the route's retention, which is over", job_id=job_id)
+    raise NotFound("no job has this id, or it is not yours")
+
+
+async def prove(gateway: Gateway, job_id: str, caller: Caller) -> None:
+    """See that `caller`, who claims to be the job's principal, has a token that the upstream accepts.
+
+    Raises `CredentialUnproven`.
+    """
+    job = await _find(gateway, job_id)
+    if isinstance(job, Job) and not await _owns(gateway, job, caller):
+        raise CredentialUnproven("make a call that the upstream accepts with this token, then repeat this one")
+
+
+async def _find(gateway: Gateway, job_id: str) -> Job | Gone:
+    followed = gateway.driver.job(job_id)
+    if followed is not None:
+        return followed
+    try:
+        return await gateway.store.read(job_id)
+    except StoreDown as error:
+        raise StoreUnavailable("the job store cannot be reached; ask again") from error
+
+
+async def _owns(gateway: Gateway, job: Job, caller: Caller) -> bool:
+    if job.principal != caller.principal:
+        return False
+    if job.token == caller.token:
+        return True
+    try:
+        if await gateway.store.knows_token(caller.token):
+            return True
+        if not await _accepted_upstream(gateway, job, caller):
+            return False
+        await gateway.store.remember_token(caller.token, keep=_REMEMBERED)
+    except StoreDown as error:
+        raise StoreUnavailable("the job store cannot be reached; ask again") from error
+    return True
+
+
+async def _accepted_upstream(gateway: Gateway, job: Job, caller: Caller) -> bool:
+    """Ask the upstream itself: only a status URI answers at once, and without consequence."""
+    if caller.bearer is None or job.leg is None or job.leg.kind is not LegKind.STATUS:
+        return False
+    return await gateway.triggers.accepts(job.leg, caller.bearer, timeout=_PROOF_TIMEOUT)
+
+
+def _offer(gateway: Gateway, job: Job, caller: Caller) -> None:
+    """Let a new bearer that comes with a valid signature take the place of the one that later reads use."""
+    if caller.token != job.token and not job.state.terminal and job.leg is not None:
+        gateway.tasks.spawn(_replace_credential(gateway, job, caller), name=f"credential {job.id}")
+
+
+async def _replace_credential(gateway: Gateway, job: Job, caller: Caller) -> None:
+    assert caller.bearer is not None, "an identified caller has a bearer"
+    offered = gateway.keyring.hash("offered", job.id, caller.token)
+    try:
+        if await gateway.store.knows_token(offered) or not await _accepted_upstream(gateway, job, caller):
+            return
+        await gateway.store.offer_credential(job.id, gateway.vault.seal_credential(job.id, caller.bearer))
+        await gateway.store.remember_token(offered, keep=_REMEMBERED)
+        await gateway.store.remember_token(caller.token, keep=_REMEMBERED)
+    except StoreDown:
+        return  # The next read offers it again.

@@ -1,0 +1,95 @@
+"""The one loop that answers all callers: ask the renderer, wait for a newer record if it says so, send what it says."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.caller.links import JobUrls
+from gateway.caller.port import Call, OutcomeReply, ProblemReply, Renderer, Reply, Step, Stream, Wait
+from gateway.core.exchange import Headers
+from gateway.core.job import Job
+from gateway.core.policy import Policy
+from gateway.web import replies
+from gateway.web.forwarding import origin
+from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.log import note
+from gateway.web.streaming import stream
+from gateway.worker.watches import Watch
+
+
+async def answer(
+    request: web.Request, job_id: str, call: Call, render: Renderer, extra: Headers = ()
+) -> web.StreamResponse:
+    """Answer a caller about a job. `extra`: more fields for the answer. Raises `Problem`."""
+    gateway = request.app[GATEWAY]
+    async with gateway.watches.open(job_id) as watch:
+        step = await _settle(gateway, watch, call, render)
+        job = watch.job
+        note(request, job=job)
+        urls = call.urls(job)
+        fields = (*replies.about_job(job_id, urls, _applied(call, job)), *extra)
+        match step:
+            case Reply(status, headers, body):
+                return replies.response(status, (*headers, *fields), body)
+            case ProblemReply(error, headers):
+                return replies.problem(error, (*headers, *fields), urls.monitor)
+            case OutcomeReply():
+                assert job.outcome is not None, "only an ended job is answered with its outcome"
+                return replies.outcome(job, job.outcome, await body_of(gateway, watch), fields)
+            case Stream():
+                return await stream(request, watch, call, fields)
+            case Wait():
+                raise AssertionError("waits are settled")
+
+
+async def _settle(gateway: Gateway, watch: Watch, call: Call, render: Renderer) -> Step:
+    while isinstance(step := render(watch.job, call, gateway.clock.now()), Wait):
+        if gateway.drain.hurry:
+            # This replica is going: what would be said when the wait runs out is said now.
+            return _without_waiting(watch, call, render, step)
+        await watch.changed(step.until)
+    return step
+
+
+def _without_waiting(watch: Watch, call: Call, render: Renderer, step: Step) -> Step:
+    while isinstance(step, Wait):
+        step = render(watch.job, call, step.until)
+    return step
+
+
+async def body_of(gateway: Gateway, watch: Watch) -> bytes:
+    """Return the body of an ended job's outcome: from memory where its end was seen here, else from the store."""
+    return watch.body if watch.body is not None else await gateway.watches.body(watch.job)
+
+
+def _applied(call: Call, job: Job) -> str | None:
+    if call.mode is not None:
+        return call.mode.value
+    return None if job.observed is None else job.observed.value
+
+
+def urls_for(request: web.Request, policy: Policy) -> JobUrlsMaker:
+    """Return what makes job URLs as this caller sees them."""
+    gateway = request.app[GATEWAY]
+    return JobUrlsMaker(gateway, policy, caller_origin(request))
+
+
+def caller_origin(request: web.Request) -> str:
+    """Return scheme and authority of the gateway as this caller sees it."""
+    return origin(request.headers, request.scheme, request.remote, request.app[GATEWAY].settings)
+
+
+class JobUrlsMaker:
+    """Makes a job's URLs. Under pass-through they carry a signature, good until the job's record is gone."""
+
+    def __init__(self, gateway: Gateway, policy: Policy, begin: str) -> None:
+        self._gateway = gateway
+        self._policy = policy
+        self._begin = begin
+
+    def __call__(self, job: Job) -> JobUrls:
+        """Return the URLs of `job`."""
+        if self._gateway.own_credential:
+            return JobUrls(self._begin, job.id)
+        expires = (job.finished or job.deadline) + self._policy.retention
+        return JobUrls(self._begin, job.id, self._gateway.signer.sign(job.id, expires))

@@ -1,0 +1,61 @@
+"""The applications of both ports: the route tables and what hangs on them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.store.port import StoreDown
+from gateway.web import calls, jobs
+from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.middlewares import MIDDLEWARES, finish_headers
+
+
+def data_application(gateway: Gateway) -> web.Application:
+    """Return the data port's application."""
+    app = web.Application(
+        middlewares=MIDDLEWARES,
+        client_max_size=gateway.settings.max_body,
+        handler_args={"handler_cancellation": True},
+    )
+    app[GATEWAY] = gateway
+    app.on_response_prepare.append(finish_headers)
+    app.router.add_routes(
+        [
+            web.get("/-/healthz", health),
+            web.get("/-/readyz", ready),
+            web.route("*", "/-/jobs/{id}", jobs.show),
+            web.route("*", "/-/jobs/{id}/poll", jobs.poll),
+            web.route("*", "/-/jobs/{id}/wait", jobs.wait),
+            web.route("*", "/-/jobs/{id}/result", jobs.result),
+            web.get("/-/jobs/{id}/events", jobs.stream),
+            web.post("/-/jobs/{id}/cancel", jobs.cancel),
+            # Everything else is a call, whose path is judged as it came over the wire and not as a router decodes it.
+            web.route("*", "/{path:.*}", calls.call),
+        ]
+    )
+    return app
+
+
+def admin_application(gateway: Gateway) -> web.Application:
+    """Return the admin port's application."""
+    app = web.Application()
+    app[GATEWAY] = gateway
+    app.on_response_prepare.append(finish_headers)
+    app.router.add_routes([web.get("/healthz", health), web.get("/readyz", ready)])
+    return app
+
+
+async def health(_request: web.Request) -> web.Response:
+    """Answer that the process serves."""
+    return web.Response(text="ok\n")
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Answer whether calls should be sent here: the store answers, and this replica stays."""
+    gateway = request.app[GATEWAY]
+    try:
+        await gateway.store.ping()
+        serves = not gateway.drain.begun
+    except StoreDown:
+        serves = False
+    return web.Response(status=200 if serves else 503, text="ready\n" if serves else "not ready\n")

@@ -1,0 +1,160 @@
+"""A call of a trigger: understand it, have it durably accepted, answer it in its mode."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.auth.principal import Caller, anonymous, bearer_of, identify
+from gateway.caller.arguments import Arguments, read_arguments
+from gateway.caller.choosing import Choice, Said, choose
+from gateway.caller.port import Call
+from gateway.caller.renderers import renderer
+from gateway.core.errors import BadCallback, BadRequest, BodyTooLarge, MethodNotAllowed, PrefetchRefused
+from gateway.core.exchange import Headers
+from gateway.core.modes import CallerMode
+from gateway.core.policy import Policy
+from gateway.core.preferences import parse as parse_preferences
+from gateway.core.start import StartRequest
+from gateway.web import cors, relay
+from gateway.web.access import prove
+from gateway.web.answering import answer, caller_origin, urls_for
+from gateway.web.forwarding import upstream_headers
+from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.log import note
+from gateway.web.routing import Destination, find
+from gateway.web.settings import Route
+from gateway.worker.guard import Refused
+from gateway.worker.intake import Order
+
+_MAX_KEY = 255
+
+
+async def call(request: web.Request) -> web.StreamResponse:
+    """Handle a request to a route. Raises `Problem`."""
+    gateway = request.app[GATEWAY]
+    destination = find(gateway.settings, request.raw_path)
+    note(request, route=destination.route.name)
+    if request.method == "OPTIONS":
+        return cors.options(request, destination.route)
+    extra = cors.headers(request, destination.route)
+    _check_method(request, destination.route)
+    caller = identify_caller(request, gateway)
+    arguments = read_arguments(
+        request.method, destination.query, await _body(request), request.headers.get("Content-Type")
+    )
+    policy = destination.route.policy
+    choice = choose(_said(request, destination, arguments), policy)
+    start = _start(request, gateway, destination, arguments)
+    if not policy.track:
+        return await relay.forget(request, start, caller, policy)
+    return await _run(request, route=destination.route, caller=caller, choice=choice, start=start, extra=extra)
+
+
+async def _run(
+    request: web.Request, *, route: Route, caller: Caller, choice: Choice, start: StartRequest, extra: Headers
+) -> web.StreamResponse:
+    gateway, policy = request.app[GATEWAY], route.policy
+    note(request, mode=choice.mode.value if choice.mode else "upstream")
+    order = Order(
+        route=route.name,
+        policy=policy,
+        principal=caller.principal,
+        token=caller.token,
+        bearer=None if gateway.own_credential else caller.bearer,
+        mode=choice.mode,
+        start=start,
+        idempotency_key=_idempotency_key(request),
+        arguments=f"{start.method} {start.url}\n{start.body.hex()}",
+        callback_url=_callback_url(request, gateway, policy, choice),
+        origin=caller_origin(request),
+    )
+    accepted = await gateway.intake.accept(order)
+    if accepted.replayed:
+        await prove(gateway, accepted.job_id, caller)
+        extra = (*extra, ("Idempotent-Replayed", "true"))
+    if choice.preference_applied is not None:
+        extra = (*extra, ("Preference-Applied", choice.preference_applied))
+    now = gateway.clock.now()
+    call_ = Call(
+        policy=policy,
+        urls=urls_for(request, policy),
+        arrived=now,
+        mode=choice.mode,
+        until=now + choice.wait,
+        on_timeout=choice.on_timeout,
+        respond_async=choice.respond_async,
+    )
+    return await answer(request, accepted.job_id, call_, renderer(choice.mode), extra)
+
+
+def identify_caller(request: web.Request, gateway: Gateway) -> Caller:
+    """Return who calls. Raises `CredentialMissing`."""
+    if gateway.own_credential:
+        return anonymous()
+    return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
+
+
+def _check_method(request: web.Request, route: Route) -> None:
+    if request.method not in route.methods:
+        allow = ", ".join(sorted({*route.methods, "OPTIONS"}))
+        raise MethodNotAllowed(f"this route takes {allow}", headers=(("Allow", allow),))
+    purpose = f"{request.headers.get('Sec-Purpose', '')} {request.headers.get('Purpose', '')}"
+    if "prefetch" in purpose.lower():
+        raise PrefetchRefused
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        limit = request.app[GATEWAY].settings.max_body
+        raise BodyTooLarge(f"bodies may have {limit} bytes (limits.body)", headers=(("Connection", "close"),)) from None
+
+
+def _said(request: web.Request, destination: Destination, arguments: Arguments) -> Said:
+    headers = request.headers
+    return Said(
+        prefix=destination.mode,
+        header=headers.get("Call-Mode"),
+        argument=arguments.call_mode,
+        accept=headers.get("Accept"),
+        preferences=parse_preferences(headers.getall("Prefer", ()), max_wait=destination.route.policy.wait // 1000),
+        on_timeout=headers.get("Call-On-Timeout"),
+    )
+
+
+def _start(request: web.Request, gateway: Gateway, destination: Destination, arguments: Arguments) -> StartRequest:
+    query, body = arguments.asking(destination.route.policy.upstream_mode)
+    return StartRequest(
+        method=request.method,
+        url=destination.upstream_url(gateway.upstream_url, query),
+        headers=upstream_headers(request.headers, arguments.content_type),
+        body=body,
+    )
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    """Return the key, bare or as the quoted string that the draft asks for."""
+    value = request.headers.get("Idempotency-Key")
+    if value is None:
+        return None
+    key = value.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key or len(key) > _MAX_KEY or not key.isascii() or not key.isprintable():
+        raise BadRequest(f"`Idempotency-Key` has 1 to {_MAX_KEY} printable ASCII characters")
+    return key
+
+
+def _callback_url(request: web.Request, gateway: Gateway, policy: Policy, choice: Choice) -> str | None:
+    url = request.headers.get("Callback-Url")
+    if choice.mode is CallerMode.CALLBACK:
+        url = url or policy.callback_url
+        if url is None:
+            raise BadCallback("the mode `callback` needs a `Callback-Url`, or a callback_url of the route")
+    if url is not None:
+        try:
+            gateway.guard.check(url)
+        except Refused as error:
+            raise BadCallback(str(error)) from error
+    return url

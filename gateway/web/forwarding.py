@@ -1,0 +1,94 @@
+"""Which of a caller's headers go upstream, and what the gateway believes of headers that proxies add.
+
+Jobs may be coded functions that read headers of their own, so end-to-end fields pass, except for those that belong to
+this hop, to the gateway, or that a server behind might read as something else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+from multidict import CIMultiDictProxy
+
+from gateway.core.errors import AmbiguousHeader
+from gateway.core.exchange import Headers
+from gateway.web.settings import WebSettings
+
+CONTROL = (
+    "Authorization", "Call-Mode", "Call-On-Timeout", "Callback-Url", "Content-Type", "Host", "Idempotency-Key",
+    "Last-Event-ID",
+)  # fmt: skip
+"""Fields that decide something, and so may come once."""
+
+_HOP_BY_HOP = {
+    "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+    "trailer", "transfer-encoding", "upgrade",
+}  # fmt: skip
+_OF_THE_GATEWAY = {
+    "accept", "accept-encoding", "authorization", "call-mode", "call-on-timeout", "callback-url", "content-length",
+    "content-type", "cookie", "host", "idempotency-key", "last-event-id", "prefer", "range", "if-match",
+    "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
+}  # fmt: skip
+_OF_PROXIES = (
+    "forwarded",
+    "via",
+    "x-forwarded",
+    "x-real-ip",
+    "x-original",
+    "x-rewrite",
+    "x-http-method",
+    "cf-",
+    "sec-",
+)
+
+
+def refuse_ambiguous(headers: CIMultiDictProxy[str]) -> None:
+    """Raise `AmbiguousHeader` if a field that decides something comes more than once."""
+    for name in CONTROL:
+        if len(headers.getall(name, ())) > 1:
+            raise AmbiguousHeader(f"`{name}` may come once")
+
+
+def upstream_headers(headers: CIMultiDictProxy[str], content_type: str | None) -> Headers:
+    """Return the fields that a start carries upstream, without its credential."""
+    named = {token.strip().lower() for value in headers.getall("Connection", ()) for token in value.split(",")}
+    passed = [(name, value) for name, value in headers.items() if _passes(name.lower(), named)]
+    own = [("Accept", "*/*"), ("Accept-Encoding", "identity")]
+    if content_type is not None:
+        own.append(("Content-Type", content_type))
+    return (*own, *passed)
+
+
+def _passes(name: str, named_by_connection: set[str]) -> bool:
+    # Some servers read `_` in a name as `-`: a twin of a field that was checked here.
+    return not (
+        name in _HOP_BY_HOP
+        or name in _OF_THE_GATEWAY
+        or name in named_by_connection
+        or "_" in name
+        or name.startswith(_OF_PROXIES)
+    )
+
+
+def origin(headers: Mapping[str, str], scheme: str, peer: str | None, settings: WebSettings) -> str:
+    """Return scheme and authority that this caller's job URLs begin with."""
+    if settings.public_url is not None:
+        return settings.public_url
+    host = headers.get("Host", "")
+    if _trusted(peer, settings.trusted_proxies):
+        scheme = _rightmost(headers.get("X-Forwarded-Proto")) or scheme
+        host = _rightmost(headers.get("X-Forwarded-Host")) or host
+    return f"{scheme}://{host}"
+
+
+def _trusted(peer: str | None, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    if peer is None or not networks:
+        return False
+    address = ipaddress.ip_address(peer.partition("%")[0])
+    return any(address in network for network in networks)
+
+
+def _rightmost(value: str | None) -> str | None:
+    """Return what the nearest proxy said: the last member of a list."""
+    return value.rpartition(",")[2].strip() if value else None

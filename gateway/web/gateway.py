@@ -1,0 +1,57 @@
+"""What handlers need, in one place: made by the composition root, found in the application under one key."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from aiohttp import web
+
+from gateway.auth.keyring import Keyring
+from gateway.auth.links import Signer
+from gateway.store.port import Store
+from gateway.upstream.triggers import Triggers
+from gateway.web.settings import WebSettings
+from gateway.worker.clock import Clock
+from gateway.worker.driver import Driver
+from gateway.worker.guard import Guard
+from gateway.worker.intake import Intake
+from gateway.worker.leases import Leases
+from gateway.worker.tasks import Tasks
+from gateway.worker.vault import Vault
+from gateway.worker.watches import Watches
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gateway:
+    """The running gateway, as the web layer sees it."""
+
+    settings: WebSettings
+    upstream_url: str
+    own_credential: bool
+    """Whether the gateway's own credential goes upstream; else each caller's own bearer does."""
+    keyring: Keyring
+    signer: Signer
+    vault: Vault
+    store: Store
+    triggers: Triggers
+    clock: Clock
+    tasks: Tasks
+    driver: Driver
+    leases: Leases
+    intake: Intake
+    watches: Watches
+    guard: Guard
+    drain: Drain
+
+
+class Drain:
+    """Whether this replica is on its way out, and whether those it still holds are to be answered now."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        """Readiness fails; connections are closed as they answer."""
+        self.hurry = False
+        """Waits end as if they had run out."""
+
+
+GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)

@@ -1,0 +1,45 @@
+"""`track: off`: a forget call whose start is relayed, with no record behind it and so nothing to read later."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.auth.principal import Caller
+from gateway.core import events as e
+from gateway.core.errors import BadRequest, UpstreamAmbiguous
+from gateway.core.job import Outcome
+from gateway.core.plan import start_timeout
+from gateway.core.policy import Policy
+from gateway.core.problem_details import recorded
+from gateway.core.start import StartRequest
+from gateway.web import replies
+from gateway.web.gateway import GATEWAY
+from gateway.web.log import note
+
+
+async def forget(request: web.Request, start: StartRequest, caller: Caller, policy: Policy) -> web.StreamResponse:
+    """Send the start and answer as the upstream did. Raises `UpstreamAmbiguous`, `BadRequest`."""
+    if "Idempotency-Key" in request.headers:
+        raise BadRequest("this route keeps no records (track: off), so it cannot honour an Idempotency-Key")
+    gateway = request.app[GATEWAY]
+    note(request, mode="forget", tracked=False)
+    event = await gateway.triggers.start(
+        start,
+        policy.upstream_mode,
+        caller.bearer,
+        timeout=start_timeout(policy.upstream_mode, policy),
+        max_idle=policy.start_max_idle,
+    )
+    match event:
+        case e.StartRefused(outcome) | e.Ended(outcome):
+            return _relayed(outcome)
+        case e.StartAmbiguous(why):
+            raise UpstreamAmbiguous(why)
+        case _:
+            return replies.response(200, (("Call-Mode-Applied", "forget"), replies.NO_STORE), b"")
+
+
+def _relayed(outcome: Outcome) -> web.StreamResponse:
+    if outcome.problem is not None:
+        raise recorded(outcome.problem, outcome.detail, "")
+    return replies.response(outcome.status, (*outcome.headers, replies.NO_STORE), outcome.body)

@@ -1,0 +1,40 @@
+"""Replies as HTTP responses: one place where the headers that every answer about a job carries are added."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gateway.caller.links import JobUrls
+from gateway.core import problem_details
+from gateway.core.errors import Problem
+from gateway.core.exchange import Headers
+from gateway.core.job import Job, OutcomeHead
+
+NO_STORE = ("Cache-Control", "no-store")
+_NO_BODY = frozenset({204, 205, 304})
+
+
+def about_job(job_id: str, urls: JobUrls, applied: str | None = None) -> Headers:
+    """Return the fields of every answer about a job. `applied`: the call mode, where one was applied."""
+    mode = () if applied is None else (("Call-Mode-Applied", applied),)
+    return (("Job-Id", job_id), *mode, ("Link", urls.link_header), NO_STORE)
+
+
+def response(status: int, headers: Headers, body: bytes) -> web.Response:
+    """Return a response; bodies of statuses that have none are left out (RFC 9110 6.4.1)."""
+    fields = CIMultiDict(headers)
+    return web.Response(status=status, headers=fields, body=None if status in _NO_BODY else body)
+
+
+def outcome(job: Job, head: OutcomeHead, body: bytes, extra: Headers) -> web.Response:
+    """Return a job's outcome: status, headers and bytes as the upstream gave them, and how it ended."""
+    return response(head.status, (*head.headers, *extra, ("Job-Status", job.state.value)), body)
+
+
+def problem(error: Problem, extra: Headers = (), monitor: str | None = None) -> web.Response:
+    """Return a problem of the gateway's own. It never carries `Job-Status`."""
+    headers = (("Content-Type", problem_details.MEDIA_TYPE), *error.headers, *extra)
+    if not any(name == "Cache-Control" for name, _ in headers):
+        headers = (*headers, NO_STORE)
+    return response(error.status, headers, problem_details.document(error, monitor))

@@ -1,0 +1,51 @@
+"""From a request's path to its route: an exact table, or, with no routes configured, `/t/…` passing through."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.core.errors import BadRequest, NotATrigger
+from gateway.core.target import BadTarget, Target, join, parse_target, trigger_path
+from gateway.web.settings import Route, WebSettings
+
+_CALL_PREFIX = "/-/call/"
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """The route of a request, and the mode that its path demands."""
+
+    route: Route
+    query: str | None
+    mode: str | None = None
+
+    def upstream_url(self, base: str, query: str | None) -> str:
+        """Return the URL of the route's trigger below the upstream's `base`."""
+        return join(base, self.route.trigger, query)
+
+
+def find(settings: WebSettings, raw_target: str) -> Destination:
+    """Return where a request is to go. Raises `BadRequest`, `NotATrigger`."""
+    try:
+        target = parse_target(raw_target)
+    except BadTarget as error:
+        raise BadRequest(f"the request target is refused: {error}") from error
+    mode = None
+    if target.path.startswith(_CALL_PREFIX):
+        mode, _, rest = target.path[len(_CALL_PREFIX) :].partition("/")
+        target = Target(f"/{rest}", target.query, target.authority)
+    route = _configured(settings, target.path) if settings.routes else _passed_through(settings, target)
+    return Destination(route, target.query, mode)
+
+
+def _configured(settings: WebSettings, path: str) -> Route:
+    for route in settings.routes:
+        if route.path == path:
+            return route
+    raise NotATrigger("no route of the configuration has this path")
+
+
+def _passed_through(settings: WebSettings, target: Target) -> Route:
+    trigger = trigger_path(target, settings.base_path)
+    if trigger is None:
+        raise NotATrigger("paths of triggers begin with /t/")
+    return Route(name=trigger, path=target.path, trigger=trigger, policy=settings.default_policy)

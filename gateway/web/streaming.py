@@ -1,0 +1,68 @@
+"""Server-Sent Events: a job's changes as they come, heartbeats between them, the outcome last."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gateway.caller import stream as events
+from gateway.caller.common import ended
+from gateway.caller.port import Call, OutcomeReply, ProblemReply, Reply
+from gateway.core import problem_details
+from gateway.core.exchange import Headers
+from gateway.core.policy import SECOND
+from gateway.web import answering
+from gateway.web.gateway import GATEWAY, Gateway
+from gateway.worker.watches import Watch
+
+_HEARTBEAT = 15 * SECOND
+"""Proxies cut connections that are silent for half a minute or more."""
+
+_RETRY = b"retry: 1000\n\n"
+
+
+async def stream(request: web.Request, watch: Watch, call: Call, fields: Headers) -> web.StreamResponse:
+    """Send the job's events until the outcome or until the client goes."""
+    last_id = _last_event_id(request)
+    if watch.job.state.terminal and last_id == watch.job.revision:
+        return web.Response(status=204, headers=CIMultiDict(fields))
+    response = web.StreamResponse(headers=CIMultiDict([*fields, ("Content-Type", events.EVENT_STREAM)]))
+    response.headers["X-Accel-Buffering"] = "no"
+    await response.prepare(request)
+    await response.write(_RETRY)
+    await _send(response, request.app[GATEWAY], watch, call, last_id)
+    await response.write_eof()
+    return response
+
+
+async def _send(response: web.StreamResponse, gateway: Gateway, watch: Watch, call: Call, last_id: int | None) -> None:
+    while not watch.job.state.terminal:
+        if (event := events.change(watch.job, call, last_id)) is not None:
+            await response.write(event.frame())
+            last_id = event.id
+        if gateway.drain.hurry:
+            return
+        if not await watch.changed(gateway.clock.now() + _HEARTBEAT) and not gateway.drain.hurry:
+            await response.write(b": still here\n\n")
+    await response.write((await _final(gateway, watch, call)).frame())
+
+
+async def _final(gateway: Gateway, watch: Watch, call: Call) -> events.Event:
+    job = watch.job
+    match ended(job, call):
+        case Reply(status, headers, body):
+            return events.final(job, status, headers, body)
+        case ProblemReply(error, _):
+            document = problem_details.document(error, call.urls(job).monitor)
+            return events.final(job, error.status, (("Content-Type", problem_details.MEDIA_TYPE),), document)
+        case OutcomeReply():
+            assert job.outcome is not None, "an outcome has a head"
+            body = await answering.body_of(gateway, watch)
+            return events.final(job, job.outcome.status, job.outcome.headers, body)
+        case other:
+            raise AssertionError(f"an ended job is answered, not with {other}")
+
+
+def _last_event_id(request: web.Request) -> int | None:
+    value = request.headers.get("Last-Event-ID", "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None

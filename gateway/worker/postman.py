@@ -1,0 +1,118 @@
+"""Delivering outcomes: one signed POST per attempt (Standard Webhooks), to where the guard lets it go."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+
+import aiohttp
+from yarl import URL
+
+from gateway.caller.links import JobUrls
+from gateway.caller.monitor import monitor
+from gateway.core import problem_details
+from gateway.core.delivery import Attempt, Delivery
+from gateway.core.exchange import Headers
+from gateway.core.job import Job, State
+from gateway.core.policy import SECOND
+from gateway.worker.guard import Guard, Refused
+from gateway.worker.port import Policies
+from gateway.worker.settings import CallbackSettings
+
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - what Standard Webhooks secrets begin with
+_FIRST_BYTES = 256
+_PASSED_ON = frozenset({"content-type", "content-encoding", "content-language"})
+
+
+class Postman:
+    """Delivers callbacks. `secret` signs where the configuration gives no other."""
+
+    def __init__(
+        self,
+        settings: CallbackSettings,
+        guard: Guard,
+        policies: Policies,
+        *,
+        secret: bytes,
+        urls: Callable[[Job], JobUrls],
+    ) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._policies = policies
+        self._secret = base64.b64decode(settings.secret.removeprefix(_SECRET_PREFIX)) if settings.secret else secret
+        self._urls = urls
+        self._named: aiohttp.ClientSession | None = None
+        self._networked: aiohttp.ClientSession | None = None
+
+    async def deliver(self, delivery: Delivery, job: Job, body: bytes, now: int) -> tuple[Attempt, int]:
+        """Try once; return the attempt and how long the receiver asked to wait (ms, or 0)."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        status, error, answer, hint = None, None, "", 0
+        try:
+            status, answer, hint = await self._post(delivery, job, body, now)
+        except (aiohttp.ClientError, TimeoutError, OSError, Refused) as failure:
+            error = f"{type(failure).__name__}: {failure}" if isinstance(failure, Refused) else type(failure).__name__
+        took = round((loop.time() - begun) * 1000)
+        return Attempt(at=now, took=took, status=status, error=error, answer=answer), hint
+
+    async def _post(self, delivery: Delivery, job: Job, body: bytes, now: int) -> tuple[int, str, int]:
+        session = self._session(named=self._guard.check(delivery.url))
+        status, headers, payload = self._outcome(job, body)
+        fields = dict(headers) | self._signature(delivery, payload, now)
+        fields |= {"Job-Id": job.id, "Job-Status": job.state.value, "Outcome-Status": str(status)}
+        async with session.post(
+            URL(delivery.url, encoded=True), data=payload, headers=fields, allow_redirects=False
+        ) as response:
+            answer = await response.content.read(_FIRST_BYTES)
+            return response.status, answer.decode("utf-8", "replace"), _hint(response.headers.get("Retry-After"))
+
+    def _outcome(self, job: Job, body: bytes) -> tuple[int, Headers, bytes]:
+        if job.state is State.DISPATCHED or job.outcome is None:
+            view = monitor(job, self._policies.policy(job.route), self._urls(job))
+            return 202, (("Content-Type", "application/json"),), view
+        if job.outcome.problem is not None:
+            problem = problem_details.recorded(job.outcome.problem, job.message, job.id)
+            document = problem_details.document(problem, self._urls(job).monitor)
+            return problem.status, (("Content-Type", problem_details.MEDIA_TYPE),), document
+        passed = tuple((name, value) for name, value in job.outcome.headers if name.lower() in _PASSED_ON)
+        return job.outcome.status, passed, body
+
+    def _signature(self, delivery: Delivery, payload: bytes, now: int) -> dict[str, str]:
+        timestamp = str(now // SECOND)
+        message = f"{delivery.id}.{timestamp}.".encode() + payload
+        mac = base64.b64encode(hmac.new(self._secret, message, hashlib.sha256).digest()).decode()
+        return {"webhook-id": delivery.id, "webhook-timestamp": timestamp, "webhook-signature": f"v1,{mac}"}
+
+    def _session(self, *, named: bool) -> aiohttp.ClientSession:
+        if named:
+            if self._named is None:
+                self._named = self._open(self._guard.socket_for_named)
+            return self._named
+        if self._networked is None:
+            self._networked = self._open(self._guard.socket_for_network)
+        return self._networked
+
+    def _open(self, socket_factory: aiohttp.connector.SocketFactoryType) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(socket_factory=socket_factory, limit_per_host=8),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout / 1000),
+            auto_decompress=False,
+            trust_env=False,
+            headers={"User-Agent": "callmode"},
+            skip_auto_headers=("Content-Type",),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for session in (self._named, self._networked):
+            if session is not None:
+                await session.close()
+
+
+def _hint(value: str | None) -> int:
+    return int(value) * SECOND if value and value.isascii() and value.isdigit() and len(value) <= 6 else 0
