@@ -2,7 +2,7 @@
 
 `document` reads YAML and keeps places, `interpolation` fills in `${…}`, `model` says what keys there are, `checks`
 compares them with each other, `mapping` makes the settings, `loading` is the way through all of them.
-Nothing but the command line and the composition root imports this package; pydantic costs a tenth of a second at start-up.
+Only the command line and the composition root import this package: pydantic costs a tenth of a second at start-up.
 """
 
 from gateway.config.errors import ConfigError
