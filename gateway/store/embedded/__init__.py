@@ -6,6 +6,7 @@ server to everything above: `EmbeddedServer.start` returns a URL for redis-py, a
     server.py     `EmbeddedServer`: owns the directory, keeps one server running in it
     process.py    `ServerProcess`: one life of the server, from spawn to exit
     bootstrap.py  what the child runs before it becomes the server: it must die with the gateway
+    sync.py       flushes the append-only file to disk once a second
     lock.py       `DirectoryLock`: never two servers on one directory
     paths.py      where the files and the socket are
     binary.py     which server binary

@@ -34,6 +34,7 @@ class Paths:
     data_dir: Path
     lock: Path
     home: Path
+    aof: Path
     log: Path
     socket: Path
     runtime: Path | None
@@ -56,7 +57,7 @@ def prepare(data_dir: Path) -> Paths:
             f"The data directory {root} cannot be used: {error}. Name a directory that this user may write with "
             "--data-dir, or a running Redis or Valkey with --store URL (store.url in the configuration)."
         ) from error
-    return Paths(root, root / "store.lock", home, home / "server.log", socket, runtime)
+    return Paths(root, root / "store.lock", home, home / "appendonlydir", home / "server.log", socket, runtime)
 
 
 def remove_runtime(paths: Paths) -> None:

@@ -14,12 +14,14 @@ from gateway.store.embedded.errors import EmbeddedStoreError
 from gateway.store.embedded.lock import DirectoryLock
 from gateway.store.embedded.paths import Paths, prepare, remove_runtime
 from gateway.store.embedded.process import Durability, ServerProcess
+from gateway.store.embedded.sync import sync_forever
 
 OnEvent = Callable[[str, dict[str, object]], None]
 """Takes an event's name and its fields, for a log line or a metric. Must not raise.
 
 `store.started` {pid, binary, seconds} · `store.exited` {pid, code} · `store.restarted` {pid, seconds} ·
-`store.restart_failed` {error, retry_in} · `store.stopped` {pid}. `seconds`: from the spawn until it answered.
+`store.restart_failed` {error, retry_in} · `store.sync_failed` {error} · `store.stopped` {pid}. `seconds`: from the
+spawn until it answered.
 """
 
 STOP_GRACE = 10.0
@@ -36,7 +38,8 @@ class EmbeddedServer:
     """A store server of the gateway's own, in `data_dir`, restarted whenever it dies.
 
     `lock_wait`: seconds to wait for another gateway that still holds the directory. `durability`: what an
-    acknowledged write survives, `process` (any kill -9) or `disk` (a power cut as well, at the price of an fsync).
+    acknowledged write survives, `memory` (any kill -9, and a power cut a second later) or `disk` (a power cut at
+    once, at the price of an fsync before each reply).
     `binary`: the server to run, found by `find_server_binary` where None.
     """
 
@@ -45,7 +48,7 @@ class EmbeddedServer:
         data_dir: Path,
         *,
         lock_wait: float = 5.0,
-        durability: Durability = "process",
+        durability: Durability = "memory",
         binary: Path | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
@@ -53,7 +56,7 @@ class EmbeddedServer:
         self._lock_wait = lock_wait
         self._durability: Durability = durability
         self._binary = binary
-        self._emit: OnEvent = on_event or (lambda _name, _fields: None)
+        self._emit: OnEvent = (lambda _name, _fields: None) if on_event is None else on_event
         self._up = asyncio.Event()
         self._cleanup = contextlib.AsyncExitStack()
         self._process: ServerProcess | None = None
@@ -99,9 +102,19 @@ class EmbeddedServer:
 
     def _spawn_supervisor(self, launcher: _Launcher) -> asyncio.Task[None]:
         """Start the one task of this package. It lives until `close`; a defect that ends it earlier is reported."""
-        supervisor = asyncio.create_task(self._supervise(launcher), name="embedded-store")  # noqa: TID251 - held, watched, ended by close
+        supervisor = asyncio.create_task(self._attend(launcher), name="embedded-store")  # noqa: TID251 - held, watched, ended by close
         supervisor.add_done_callback(_report_defect)
         return supervisor
+
+    async def _attend(self, launcher: _Launcher) -> None:
+        """Do what a running server needs, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._supervise(launcher))
+            if self._durability != "disk":
+                group.create_task(sync_forever(launcher.paths.aof, self._sync_failed))
+
+    def _sync_failed(self, error: OSError) -> None:
+        self._emit("store.sync_failed", {"error": str(error)})
 
     async def _supervise(self, launcher: _Launcher) -> None:
         """Start a new server whenever the present one ends. The old one is gone by then: never two."""

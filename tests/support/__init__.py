@@ -1,0 +1,1 @@
+"""What several test modules share: real servers, fixtures' plumbing. Imports the product, never the tests."""
