@@ -10,6 +10,7 @@ from tests.support.redis_servers import RedisServer, real_redis_binary, redis_se
 
 @pytest.fixture
 def binary():
+    """Return the server that this machine has."""
     return require(real_redis_binary(), "redis-server")
 
 
