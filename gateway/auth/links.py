@@ -1,7 +1,7 @@
 """The signature in a job's links: whoever has the link may read this job, until the link expires.
 
 `sig` is `expiry.key.mac`: seconds since the epoch in base 36, the key's id, and 128 bits of HMAC-SHA256 over job and
-expiry. Clients that drop Authorization on a redirect, an EventSource, and a caller with a refreshed token all read by it.
+expiry. Clients that drop Authorization on a redirect, an EventSource, a caller with a refreshed token: all read by it.
 """
 
 from __future__ import annotations

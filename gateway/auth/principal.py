@@ -1,4 +1,4 @@
-"""Who calls: under pass-through, whoever the token claims to be, which is proven only by the upstream's accepting it."""
+"""Who calls: under pass-through, whoever the token claims to be; only the upstream's accepting it proves the claim."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ from gateway.core.job import SCHEMA, Job
 _encoder = msgspec.msgpack.Encoder()
 _jobs = msgspec.msgpack.Decoder(Job)
 _deliveries = msgspec.msgpack.Decoder(Delivery)
+_FOREIGN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises; text that is not UTF-8 and deep nesting are no `DecodeError` of its own."""
 
 
 class Unreadable(Exception):  # noqa: N818 - a condition, not a defect
@@ -25,7 +27,7 @@ def decode_job(data: bytes) -> Job:
     """Return the job in `data`. Raises `Unreadable`, also for a record of a later schema."""
     try:
         job = _jobs.decode(data)
-    except msgspec.DecodeError as error:
+    except _FOREIGN as error:
         raise Unreadable(str(error)) from error
     if job.schema > SCHEMA:
         raise Unreadable(f"schema {job.schema} is newer than {SCHEMA}")
@@ -36,5 +38,5 @@ def decode_delivery(data: bytes) -> Delivery:
     """Return the delivery in `data`. Raises `Unreadable`."""
     try:
         return _deliveries.decode(data)
-    except msgspec.DecodeError as error:
+    except _FOREIGN as error:
         raise Unreadable(str(error)) from error

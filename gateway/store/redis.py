@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
+from typing import Any
 
 import redis.asyncio as redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.ids import partition_of
@@ -23,6 +25,7 @@ from gateway.core.job import Job
 from gateway.store.codec import Unreadable, decode_delivery, decode_job, encode
 from gateway.store.keys import Keys
 from gateway.store.port import Beat, Created, Gone, Held, KeyTaken, NewJob, Row, Save, Saved, Stored, StoreDown
+from gateway.store.requirements import judge
 from gateway.store.settings import StoreSettings
 
 _TAKE_BATCH = 500
@@ -53,8 +56,13 @@ def connect(settings: StoreSettings, url: str) -> RedisStore:
         socket_connect_timeout=settings.timeout / 1000,
         retry=Retry(NoBackoff(), 1),
     )
-    # A subscriber's read blocks for as long as nothing happens.
-    listener = redis.Redis.from_url(url, socket_timeout=None, socket_connect_timeout=settings.timeout / 1000)
+    # The client must not reconnect in silence, and not back off: whoever listens is told, and listens again.
+    listener = redis.Redis.from_url(
+        url,
+        socket_timeout=settings.timeout / 1000,
+        socket_connect_timeout=settings.timeout / 1000,
+        retry=Retry(NoBackoff(), 0),
+    )
     return RedisStore(redis.Redis(connection_pool=pool), listener, settings)
 
 
@@ -208,16 +216,29 @@ class RedisStore:
         return _readable(answer[1])
 
     async def wakes(self, watcher: str) -> AsyncIterator[str | None]:
-        """See the port. Ends with `StoreDown` when the connection does; call it again."""
+        """See the port. Ends with `StoreDown` when the connection does, or when it is dead; call it again."""
         with _mapped():
             async with self._listener.pubsub() as pubsub:
                 await pubsub.subscribe(self._keys.wake + watcher)
-                async for message in pubsub.listen():
+                while True:
+                    message = await self._next_message(pubsub)
                     if message["type"] == "subscribe":
                         # What was published while nobody listened is lost: everything watched may have changed.
                         yield None
                     elif message["type"] == "message":
                         yield message["data"].decode()
+
+    async def _next_message(self, pubsub: PubSub) -> dict[str, Any]:
+        """Return what the subscription says next; after a silence, ask whether anybody is still there."""
+        silence = self._settings.timeout / 1000
+        message: dict[str, Any] | None = await pubsub.get_message(timeout=silence)
+        if message is None:
+            # Without an answer to this, a server that vanished would look like one with nothing to say, for hours.
+            await pubsub.ping()
+            message = await pubsub.get_message(timeout=silence)
+        if message is None:
+            raise TimeoutError("the subscription is dead")
+        return message
 
     async def beat(self, incarnation: str, *, join: bool = False) -> Beat:
         """See the port."""
@@ -235,7 +256,8 @@ class RedisStore:
     async def leave(self, incarnation: str) -> None:
         """See the port."""
         with _mapped():
-            await self._redis.zadd(self._keys.replicas, {incarnation: 0})
+            # Only one that is remembered: what has been forgotten has nothing left for others to take over.
+            await self._redis.zadd(self._keys.replicas, {incarnation: 0}, xx=True)
 
     async def take_over(self, dead: str, follower: str) -> AsyncIterator[list[Row]]:
         """See the port."""
@@ -246,7 +268,22 @@ class RedisStore:
                 members = await pipe.execute()
         ids = [row_id.decode() for partition in members for row_id in partition]
         for begin in range(0, len(ids), _TAKE_BATCH):
-            yield await self._take_batch(ids[begin : begin + _TAKE_BATCH], dead, follower)
+            batch = await self._takeable(ids[begin : begin + _TAKE_BATCH])
+            yield await self._take_batch(batch, dead, follower)
+
+    async def _takeable(self, ids: list[str]) -> list[str]:
+        """Return `ids` without the rows that this version cannot read: they are left for a replica that can."""
+        with _mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for row_id in ids:
+                    pipe.hget(self._keys.job(row_id), "rec")
+                    pipe.hget(self._keys.delivery(row_id), "rec")
+                records = await pipe.execute()
+        return [
+            row_id
+            for row_id, job, delivery in zip(ids, records[::2], records[1::2], strict=True)
+            if _reads(decode_job, job) and _reads(decode_delivery, delivery)
+        ]
 
     async def _take_batch(self, ids: list[str], dead: str, follower: str) -> list[Row]:
         name = self._keys
@@ -265,9 +302,14 @@ class RedisStore:
         return [_row(answer) for answer in answers if answer is not None]
 
     async def forget(self, dead: str) -> None:
-        """See the port."""
+        """See the port. One that still has rows, if only such as this version cannot read, stays remembered."""
         with _mapped():
-            await self._redis.zrem(self._keys.replicas, dead)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in self._keys.all_followed(dead):
+                    pipe.exists(key)
+                left = await pipe.execute()
+            if not any(left):
+                await self._redis.zrem(self._keys.replicas, dead)
 
     async def remember_token(self, token: str, *, keep: int) -> None:
         """See the port."""
@@ -278,6 +320,16 @@ class RedisStore:
         """See the port."""
         with _mapped():
             return bool(await self._redis.exists(self._keys.token(token)))
+
+    async def check(self) -> None:
+        """Raise `StoreDown` if the server does not answer, `Unsuitable` if it would lose jobs."""
+        with _mapped():
+            await self._redis.ping()
+            try:
+                told = await self._redis.config_get("maxmemory*", "appendonly", "appendfsync")
+            except ResponseError:
+                told = {}  # Managed servers do not tell; `durability: disk` then cannot be promised.
+        judge({_text(name): _text(value) for name, value in told.items()}, durability=self._settings.durability)
 
     async def ping(self) -> None:
         """See the port."""
@@ -312,8 +364,20 @@ def _readable(record: bytes | str) -> Job:
         raise StoreDown(f"a record cannot be read: {error}") from error
 
 
+def _reads(decode: Callable[[bytes], object], record: bytes | None) -> bool:
+    """Whether `record` is absent or readable."""
+    try:
+        return record is None or bool(decode(record))
+    except Unreadable:
+        return False
+
+
 def _row(answer: list[bytes]) -> Row:
     kind, record, start, credential = answer
     if kind == b"delivery":
         return decode_delivery(record)
     return Stored(_readable(record), start or None, credential or None)
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""

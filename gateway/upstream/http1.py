@@ -55,7 +55,7 @@ class Http1Client:
         """Exchanges that have no connection yet, by the time-out that `close` can bring forward."""
         self._closed = False
 
-    async def exchange(self, request: Request, *, timeout: float, max_idle: float | None = None) -> Exchanged:  # noqa: ASYNC109 - as in the port
+    async def exchange(self, request: Request, *, timeout: float, max_idle: float | None = None) -> Exchanged:
         """Send `request` once. See `gateway.upstream.port.Client.exchange`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout

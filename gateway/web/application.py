@@ -15,7 +15,6 @@ def data_application(gateway: Gateway) -> web.Application:
     app = web.Application(
         middlewares=MIDDLEWARES,
         client_max_size=gateway.settings.max_body,
-        handler_args={"handler_cancellation": True},
     )
     app[GATEWAY] = gateway
     app.on_response_prepare.append(finish_headers)

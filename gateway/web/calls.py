@@ -9,7 +9,7 @@ from gateway.caller.arguments import Arguments, read_arguments
 from gateway.caller.choosing import Choice, Said, choose
 from gateway.caller.port import Call
 from gateway.caller.renderers import renderer
-from gateway.core.errors import BadCallback, BadRequest, BodyTooLarge, MethodNotAllowed, PrefetchRefused
+from gateway.core.errors import BadCallback, BadRequest, BodyTooLarge, Draining, MethodNotAllowed, PrefetchRefused
 from gateway.core.exchange import Headers
 from gateway.core.modes import CallerMode
 from gateway.core.policy import Policy
@@ -34,6 +34,8 @@ async def call(request: web.Request) -> web.StreamResponse:
     gateway = request.app[GATEWAY]
     destination = find(gateway.settings, request.raw_path)
     note(request, route=destination.route.name)
+    if gateway.drain.hurry:
+        raise Draining("send it again: another replica will take it")
     if request.method == "OPTIONS":
         return cors.options(request, destination.route)
     extra = cors.headers(request, destination.route)

@@ -53,11 +53,16 @@ def refuse_ambiguous(headers: CIMultiDictProxy[str]) -> None:
 def upstream_headers(headers: CIMultiDictProxy[str], content_type: str | None) -> Headers:
     """Return the fields that a start carries upstream, without its credential."""
     named = {token.strip().lower() for value in headers.getall("Connection", ()) for token in value.split(",")}
-    passed = [(name, value) for name, value in headers.items() if _passes(name.lower(), named)]
+    passed = [(str(name), _as_sent(value)) for name, value in headers.items() if _passes(name.lower(), named)]
     own = [("Accept", "*/*"), ("Accept-Encoding", "identity")]
     if content_type is not None:
         own.append(("Content-Type", content_type))
     return (*own, *passed)
+
+
+def _as_sent(value: str) -> str:
+    """Return a field's bytes as latin-1 text: aiohttp reads them as UTF-8, with what is none escaped."""
+    return value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _passes(name: str, named_by_connection: set[str]) -> bool:

@@ -10,6 +10,7 @@ from gateway.auth.keyring import Keyring
 from gateway.auth.links import Signer
 from gateway.store.port import Store
 from gateway.upstream.triggers import Triggers
+from gateway.web.drain import Drain
 from gateway.web.settings import WebSettings
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
@@ -42,16 +43,6 @@ class Gateway:
     watches: Watches
     guard: Guard
     drain: Drain
-
-
-class Drain:
-    """Whether this replica is on its way out, and whether those it still holds are to be answered now."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        """Readiness fails; connections are closed as they answer."""
-        self.hurry = False
-        """Waits end as if they had run out."""
 
 
 GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)

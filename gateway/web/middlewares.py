@@ -26,7 +26,8 @@ async def log_access(request: web.Request, handler: Handler) -> web.StreamRespon
     begun = loop.time()
     status: int | None = None
     try:
-        response = await handler(request)
+        with request.app[GATEWAY].drain.answering():
+            response = await handler(request)
         status = response.status
     finally:
         _log.info(

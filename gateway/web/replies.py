@@ -23,8 +23,13 @@ def about_job(job_id: str, urls: JobUrls, applied: str | None = None) -> Headers
 
 def response(status: int, headers: Headers, body: bytes) -> web.Response:
     """Return a response; bodies of statuses that have none are left out (RFC 9110 6.4.1)."""
-    fields = CIMultiDict(headers)
+    fields = CIMultiDict((name, _writable(value)) for name, value in headers)
     return web.Response(status=status, headers=fields, body=None if status in _NO_BODY else body)
+
+
+def _writable(value: str) -> str:
+    """Return a field of the upstream as aiohttp will write it: the same bytes, if they are UTF-8."""
+    return value if value.isascii() else value.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def outcome(job: Job, head: OutcomeHead, body: bytes, extra: Headers) -> web.Response:

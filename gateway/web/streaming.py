@@ -36,10 +36,14 @@ async def stream(request: web.Request, watch: Watch, call: Call, fields: Headers
 
 
 async def _send(response: web.StreamResponse, gateway: Gateway, watch: Watch, call: Call, last_id: int | None) -> None:
+    told: object = None
     while not watch.job.state.terminal:
-        if (event := events.change(watch.job, call, last_id)) is not None:
+        # A job that follows its upstream from URI to URI has nothing new for anybody.
+        view = (watch.job.state, watch.job.message, watch.job.cancel_requested)
+        if view != told and (event := events.change(watch.job, call, last_id)) is not None:
             await response.write(event.frame())
             last_id = event.id
+        told = view
         if gateway.drain.hurry:
             return
         if not await watch.changed(gateway.clock.now() + _HEARTBEAT) and not gateway.drain.hurry:

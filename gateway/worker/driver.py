@@ -253,7 +253,9 @@ class Driver:
             entry.delivery = self._delivery(entry.job)
         if entry.saving is None:
             entry.saving = self._tasks.spawn(self._save(entry), name=f"save {entry.job.id}")
-        await asyncio.wait({entry.saving}, timeout=None if and_wait else self._answer_unsaved)
+        if entry.job.state is not before.state:
+            # Nobody is answered by a new leg alone: it is saved while it is already read.
+            await asyncio.wait({entry.saving}, timeout=None if and_wait else self._answer_unsaved)
         if self._follows(entry) or entry.saved == entry.job.revision:
             self._feed.publish(entry.job, entry.body)
 

@@ -30,6 +30,10 @@ class Topic:
             return
         self.job = job
         self.body = body
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake all waiters."""
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():
@@ -68,6 +72,11 @@ class Feed:
             topic.subscribers -= 1
             if topic.subscribers == 0:
                 del self._topics[job_id]
+
+    def wake_all(self) -> None:
+        """Wake every waiter though nothing has changed: there is something else to consider."""
+        for topic in self._topics.values():
+            topic.wake()
 
     def publish(self, job: Job, body: bytes | None = None) -> None:
         """Offer `job` to whoever waits for it."""

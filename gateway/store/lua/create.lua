@@ -3,7 +3,8 @@
 -- ARGV: id, record, sealed start, sealed credential or '', follower, operation, keep (ms), fingerprint
 local id, record, start, credential = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local follower, operation, keep, fingerprint = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
-if redis.call('HGET', KEYS[1], 'op') == operation then
+local stored = redis.call('HGET', KEYS[1], 'op')
+if stored == operation then
     return {'created'}
 end
 if KEYS[3] then
@@ -13,6 +14,10 @@ if KEYS[3] then
     elseif held[1] then
         return {'held', held[1]}
     end
+end
+if stored then
+    -- The job has moved on since it was created: a record is never replaced by its own beginning.
+    return {'held', id}
 end
 redis.call('HSET', KEYS[1], 'rec', record, 'rev', 1, 'fol', follower, 'op', operation, 'start', start)
 if credential ~= '' then

@@ -15,5 +15,10 @@ redis.call('HSET', KEYS[1], 'rec', ARGV[4], 'rev', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 if ARGV[7] == '1' then
     redis.call('SREM', KEYS[2], ARGV[1])
+else
+    redis.call('SADD', KEYS[2], ARGV[1])
+    if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[6]) then
+        redis.call('PEXPIRE', KEYS[2], ARGV[6])
+    end
 end
 return 'saved'
