@@ -6,24 +6,25 @@ from aiohttp import web
 
 from gateway.core.job import Job
 
-_FIELDS = "callmode.log"
+_NOTES: web.RequestKey[dict[str, object]] = web.RequestKey("notes", dict)
 
 
 def note(request: web.Request, *, job: Job | None = None, **fields: object) -> None:
     """Add to the request's log line."""
-    known: dict[str, object] = request.setdefault(_FIELDS, {})
-    known.update(fields)
+    notes = noted(request)
+    notes.update(fields)
     if job is not None:
-        known.update(
+        notes.update(
             job=job.id,
             route=job.route,
             upstream_mode=job.observed.value if job.observed else None,
             state=job.state.value,
-            upstream_ms=(job.finished or 0) - job.created if job.finished else None,
+            upstream_ms=job.finished - job.created if job.finished else None,
             upstream_calls=job.progress.attempts,
         )
+    request[_NOTES] = notes
 
 
 def noted(request: web.Request) -> dict[str, object]:
     """Return what was added."""
-    return dict(request.get(_FIELDS, {}))
+    return request.get(_NOTES) or {}
