@@ -72,12 +72,6 @@ def server(request):
     return Fake() if request.param == "fakeredis" else request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["valkey", "debian_redis"])
-def real_server(request):
-    """Each real server in turn."""
-    return request.getfixturevalue(request.param)
-
-
 @pytest.fixture
 def settings():
     """Store settings with a fresh prefix."""

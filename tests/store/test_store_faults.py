@@ -1,0 +1,212 @@
+"""A server that does not serve: every way of it is `StoreDown`, and what was asked can be asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+
+import msgspec
+import pytest
+import redis.asyncio
+
+from gateway.store.port import Created, Gone, Saved, StoreDown
+from gateway.store.redis import connect
+from gateway.store.settings import StoreSettings
+from tests.store.rows import KEEP, change, delivery_of, end, job, new, save_of
+from tests.support.redis_servers import real_redis_binary, redis_server, require
+
+SETTINGS = StoreSettings(prefix="faults", timeout=500)
+ON_REAL_SERVERS = pytest.mark.parametrize("server", ["valkey", "debian_redis"], indirect=True)
+
+
+def verbs(store, row):
+    """Return every verb of the port, ready to be awaited, by name."""
+    delivery = delivery_of(row)
+
+    async def all_of(rows):
+        return [row async for row in rows]
+
+    return {
+        "create": store.create(new(row), "a", keep=KEEP),
+        "read": store.read(row.id),
+        "read_all": store.read_all([row.id]),
+        "read_body": store.read_body(row.id),
+        "read_credential": store.read_credential(row.id),
+        "offer_credential": store.offer_credential(row.id, b"sealed"),
+        "save": store.save(save_of(change(row)), "a"),
+        "save_delivery": store.save_delivery(delivery, 1, "a", keep=KEEP),
+        "watch": store.watch(row.id, "w"),
+        "wakes": all_of(store.wakes("w")),
+        "beat": store.beat("a", join=True),
+        "incarnations": store.incarnations(),
+        "leave": store.leave("a"),
+        "take_over": all_of(store.take_over("a", "b")),
+        "forget": store.forget("a"),
+        "remember_token": store.remember_token("0f" * 32, keep=KEEP),
+        "knows_token": store.knows_token("0f" * 32),
+        "ping": store.ping(),
+    }
+
+
+async def all_down(store, row):
+    """Check that every verb says that the store is down."""
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*verbs(store, row).values(), return_exceptions=True)
+    said = dict(zip(verbs_of_the_port(), map(type, answers), strict=True))
+    assert said == dict.fromkeys(said, StoreDown)
+
+
+def verbs_of_the_port():
+    """Return the names in `verbs`, in order."""
+    return [
+        "create", "read", "read_all", "read_body", "read_credential", "offer_credential", "save", "save_delivery",
+        "watch", "wakes", "beat", "incarnations", "leave", "take_over", "forget", "remember_token", "knows_token", "ping",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """A server of the test's own, that it may stop."""
+    with redis_server(require(real_redis_binary(), "redis-server"), tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def own_store(own_server):
+    """A store on it."""
+    store = connect(SETTINGS, own_server.url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def own_raw(own_server):
+    """A plain client of it."""
+    async with redis.asyncio.Redis.from_url(own_server.url) as client:
+        yield client
+
+
+async def test_nobody_listens_there():
+    """A wrong port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    store = connect(SETTINGS, f"redis://127.0.0.1:{port}/0")
+    await all_down(store, job())
+    await store.close()
+
+
+async def test_a_server_that_was_killed(own_server, own_store):
+    """Connections that were good a moment ago; when the server is back, so is the store."""
+    row = job()
+    assert await own_store.create(new(row), "a", keep=KEEP) == Created()
+    own_server.kill()
+    await all_down(own_store, row)
+    own_server.start()
+    assert await own_store.read(row.id) is Gone.NEVER
+
+
+async def test_a_server_that_hangs(own_server, own_store):
+    """Every verb gives up; what it asked may have been done, so asking again is harmless."""
+    row = job()
+    await own_store.create(new(row), "a", keep=KEEP)
+    running = save_of(change(row))
+    os.kill(own_server.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreDown):
+            await own_store.save(running, "a")
+        await all_down(own_store, row)
+    finally:
+        os.kill(own_server.pid, signal.SIGCONT)
+    assert await own_store.save(running, "a") in {Saved.SAVED, Saved.FENCED}
+    assert (await own_store.read(row.id)).revision == 2
+
+
+async def test_a_server_without_memory_writes_nothing(own_store, own_raw):
+    """What would need memory is refused before its first write; reading goes on."""
+    row = job()
+    await own_store.create(new(row), "a", keep=KEEP)
+    keys = sorted([key async for key in own_raw.scan_iter()])
+    await own_raw.config_set("maxmemory", 1)
+    with pytest.raises(StoreDown, match="maxmemory"):
+        await own_store.create(new(job()), "a", keep=KEEP)
+    with pytest.raises(StoreDown, match="maxmemory"):
+        await own_store.save(save_of(end(row)), "a")
+    assert await own_store.read(row.id) == row
+    assert sorted([key async for key in own_raw.scan_iter()]) == keys
+    await own_raw.config_set("maxmemory", 0)
+    assert await own_store.save(save_of(end(row)), "a") is Saved.SAVED
+
+
+async def test_a_replica_that_only_reads(own_store, own_raw):
+    """Writing to a server that was demoted is refused."""
+    row = job()
+    await own_store.create(new(row), "a", keep=KEEP)
+    await own_raw.replicaof("127.0.0.1", 1)
+    with pytest.raises(StoreDown, match="replica"):
+        await own_store.save(save_of(change(row)), "a")
+    assert await own_store.read(row.id) == row
+    await own_raw.replicaof("NO", "ONE")
+    assert await own_store.save(save_of(change(row)), "a") is Saved.SAVED
+
+
+async def test_a_server_that_wants_a_password(own_store, own_raw):
+    """A store that will not let us in cannot serve us."""
+    await own_raw.config_set("requirepass", "secret")
+    fresh = connect(SETTINGS, f"redis://127.0.0.1:{own_raw.connection_pool.connection_kwargs['port']}/0")
+    with pytest.raises(StoreDown):
+        await fresh.ping()
+    await fresh.close()
+
+
+async def test_forgotten_scripts_are_sent_again(store, raw):
+    """A server that restarted knows no script; each verb works all the same."""
+    row = job()
+    last = save_of(end(change(row)), delivery=delivery_of(row))
+    for step, expected in (
+        (lambda: store.create(new(row), "a", keep=KEEP), Created()),
+        (lambda: store.watch(row.id, "w"), row),
+        (lambda: store.offer_credential(row.id, b"sealed"), True),
+        (lambda: store.save(save_of(change(row)), "a"), Saved.SAVED),
+        (lambda: store.save(last, "a"), Saved.SAVED),
+        (lambda: store.save_delivery(last.delivery, 1, "a", keep=KEEP), Saved.SAVED),
+    ):
+        await raw.script_flush()
+        assert await step() == expected
+    await raw.script_flush()
+    assert (await store.beat("a", join=True)).alive
+    await raw.script_flush()
+    assert [len(batch) async for batch in store.take_over("a", "b")] == [1]
+
+
+@ON_REAL_SERVERS
+async def test_a_lost_answer_is_asked_for_again(store, raw):
+    """Connections that the server closes between two commands are replaced without a word."""
+    row = job()
+    await store.create(new(row), "a", keep=KEEP)
+    await raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert await store.save(save_of(change(row)), "a") is Saved.SAVED
+
+
+async def test_a_command_that_is_cancelled_leaves_no_answer_behind(own_store, own_raw):
+    """The next command on the pool gets its own answer, not the cancelled one's."""
+    rows = [job() for _ in range(3)]
+    for row in rows:
+        await own_store.create(new(row), "a", keep=KEEP)
+    await own_raw.execute_command("CLIENT", "PAUSE", 300, "ALL")
+    reading = asyncio.ensure_future(own_store.read(rows[0].id))
+    done, _ = await asyncio.wait({reading}, timeout=0.05)
+    assert not done
+    reading.cancel()
+    await asyncio.wait({reading})
+    assert [await own_store.read(row.id) for row in rows[1:]] == rows[1:]
+
+
+async def test_more_commands_than_connections_wait_their_turn(own_server):
+    """A burst far over the pool's size is served, not refused."""
+    store = connect(msgspec.structs.replace(SETTINGS, timeout=5_000), own_server.url)
+    rows = [job(number % 256) for number in range(500)]
+    answers = await asyncio.gather(*(store.create(new(row), "a", keep=KEEP) for row in rows))
+    assert answers == [Created()] * len(rows)
+    await store.close()

@@ -1,0 +1,233 @@
+"""Leases and taking over: who lives, who is dead, and whose rows are whose."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.delivery import Attempt
+from gateway.core.ids import partition_of
+from gateway.core.job import SCHEMA
+from gateway.store.codec import encode
+from gateway.store.port import Created, Saved, Stored
+from tests.store.conftest import LEASE
+from tests.store.rows import KEEP, change, delivery_of, end, job, new, save_of
+
+NOW = 1_700_000_000_000
+
+
+class Clock:
+    """A store's time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """The time of `timed`."""
+    return Clock()
+
+
+@pytest.fixture
+def timed(open_store, clock):
+    """A store in which it is as late as `clock` says."""
+    return open_store(now=clock)
+
+
+async def created(store, follower, partition=3, **fields):
+    """Put a job into the store and return it."""
+    row = job(partition, **fields)
+    assert await store.create(new(row), follower, keep=KEEP) == Created()
+    return row
+
+
+async def taken(store, dead, follower):
+    """Take all over; return the rows by id."""
+    rows = [row async for batch in store.take_over(dead, follower) for row in batch]
+    by_id = {row.job.id if isinstance(row, Stored) else row.id: row for row in rows}
+    assert len(by_id) == len(rows), "a row came twice"
+    return by_id
+
+
+# --- heartbeats ---
+
+
+async def test_a_lease_holds_for_its_length(timed, clock):
+    """To the last millisecond, counted from the last beat; then it is over for good."""
+    assert (await timed.beat("a", join=True)).alive
+    clock.now += LEASE
+    assert (await timed.beat("a")).alive
+    clock.now += LEASE + 1
+    for _ in range(2):
+        beat = await timed.beat("a")
+        assert not beat.alive
+        assert beat.dead == ("a",)
+
+
+async def test_a_beat_says_who_is_dead(timed, clock):
+    """Those whose lease has run out, no others."""
+    await timed.beat("a", join=True)
+    clock.now += 1
+    await timed.beat("b", join=True)
+    clock.now += LEASE
+    beat = await timed.beat("b")
+    assert (beat.now, beat.alive, beat.dead) == (clock.now, True, ("a",))
+
+
+async def test_nobody_joins_by_beating(timed):
+    """An incarnation that was never, or is no longer, remembered has no lease."""
+    assert not (await timed.beat("a")).alive
+    assert await timed.incarnations() == []
+
+
+async def test_who_leaves_is_dead_at_once(timed):
+    """Its rows need not wait for its lease to run out."""
+    await timed.beat("a", join=True)
+    await timed.beat("b", join=True)
+    await timed.leave("a")
+    assert (await timed.beat("b")).dead == ("a",)
+    assert not (await timed.beat("a")).alive
+
+
+async def test_leaving_unknown_leaves_no_trace(store, raw, keys):
+    """An incarnation that others have forgotten is not remembered by its leaving."""
+    await store.leave("a")
+    assert await store.incarnations() == []
+    assert not await raw.exists(keys.replicas)
+
+
+async def test_the_dead_are_remembered_until_forgotten(timed, clock):
+    """Incarnations are listed, dead or alive."""
+    await timed.beat("a", join=True)
+    clock.now += LEASE + 1
+    await timed.beat("b", join=True)
+    assert sorted(await timed.incarnations()) == ["a", "b"]
+    await timed.forget("a")
+    assert await timed.incarnations() == ["b"]
+    assert (await timed.beat("b")).dead == ()
+
+
+async def test_the_servers_clock_is_the_clock(store, raw):
+    """Without a clock of a test's own, `now` is the server's TIME."""
+    seconds, micros = await raw.time()
+    beat = await store.beat("a", join=True)
+    assert 0 <= beat.now - (seconds * 1000 + micros // 1000) < 60_000
+
+
+# --- taking over ---
+
+
+async def test_taking_over_hands_on_all_that_following_needs(store, raw, keys):
+    """Record, start, credential; and the taker is the follower now."""
+    row = await created(store, "a")
+    running = change(await created(store, "a", 250))
+    await store.save(save_of(running), "a")
+    assert await taken(store, "a", "b") == {
+        row.id: Stored(row, b"sealed start", b"sealed bearer"),
+        running.id: Stored(running, None, b"sealed bearer"),
+    }
+    for one in (row, running):
+        assert await raw.smembers(keys.followed(partition_of(one.id), "b")) == {one.id.encode()}
+        assert not await raw.exists(keys.followed(partition_of(one.id), "a"))
+
+
+async def test_taking_over_fences_the_old_follower(store):
+    """A replica that wakes up changes nothing; the taker goes on at the same revision."""
+    row = await created(store, "a")
+    await taken(store, "a", "b")
+    assert await store.save(save_of(end(row)), "a") is Saved.FENCED
+    assert await store.save(save_of(change(row)), "b") is Saved.SAVED
+
+
+async def test_many_rows_come_in_batches(store):
+    """Every row of every partition, once, a bounded number at a time."""
+    ids = {(await created(store, "a", number % 256)).id for number in range(1_100)}
+    sizes, seen = [], set()
+    async for batch in store.take_over("a", "b"):
+        sizes.append(len(batch))
+        seen |= {row.job.id for row in batch}
+    assert seen == ids
+    assert sum(sizes) == 1_100
+    assert max(sizes) <= 500
+
+
+async def test_only_what_the_dead_followed_is_taken(store):
+    """Others' rows and ended ones stay where they are."""
+    mine, other, over = [await created(store, name) for name in ("a", "c", "a")]
+    await store.save(save_of(end(over)), "a")
+    assert set(await taken(store, "a", "b")) == {mine.id}
+    assert await store.save(save_of(change(other)), "c") is Saved.SAVED
+
+
+async def test_of_two_takers_one_gets_the_row(store):
+    """The second finds nothing, and is fenced."""
+    row = await created(store, "a")
+    assert set(await taken(store, "a", "b")) == {row.id}
+    assert await taken(store, "a", "c") == {}
+    assert await store.save(save_of(change(row)), "c") is Saved.FENCED
+
+
+async def test_a_taking_whose_answer_was_lost_is_repeated(store, raw, keys):
+    """The taker gets a row again that is already its own."""
+    row = await created(store, "a")
+    await taken(store, "a", "b")
+    await raw.sadd(keys.followed(3, "a"), row.id)
+    await raw.pexpire(keys.followed(3, "a"), KEEP)
+    assert set(await taken(store, "a", "b")) == {row.id}
+
+
+async def test_a_replica_may_ask_for_its_own_rows(store):
+    """Taking over from oneself gives all that one follows, and changes nothing."""
+    row = await created(store, "a")
+    for _ in range(2):
+        assert set(await taken(store, "a", "a")) == {row.id}
+    assert await store.save(save_of(change(row)), "a") is Saved.SAVED
+
+
+async def test_rows_that_are_gone_are_no_longer_followed(store, raw, keys):
+    """A record that expired leaves an id behind; taking over clears it."""
+    row = await created(store, "a")
+    await raw.delete(keys.job(row.id))
+    assert await taken(store, "a", "b") == {}
+    assert not await raw.exists(keys.followed(3, "a"), keys.followed(3, "b"), keys.job(row.id), keys.delivery(row.id))
+
+
+async def test_deliveries_are_taken_over_too(store):
+    """With what was tried so far; the old follower is fenced from them."""
+    row = await created(store, "a")
+    delivery = delivery_of(row)
+    await store.save(save_of(end(row), delivery=delivery), "a")
+    once = delivery.after(Attempt(at=NOW, took=1, status=500))
+    await store.save_delivery(once, 1, "a", keep=KEEP)
+    assert await taken(store, "a", "b") == {once.id: once}
+    twice = once.after(Attempt(at=NOW, took=1, status=200))
+    assert await store.save_delivery(twice, 2, "a", keep=KEEP) is Saved.FENCED
+    assert await store.save_delivery(twice, 2, "b", keep=KEEP) is Saved.SAVED
+    assert await taken(store, "b", "c") == {}
+
+
+async def test_what_is_taken_is_followed_as_long_as_it_lives(store, raw, keys, forward):
+    """The taker's set lives as long as its longest-lived row."""
+    row = await created(store, "a")
+    await forward(KEEP // 2)
+    await taken(store, "a", "b")
+    left = await raw.pttl(keys.job(row.id))
+    assert left - 1_000 < await raw.pttl(keys.followed(3, "b")) <= left
+
+
+@pytest.mark.parametrize("record", [b"\xc1", encode(job(schema=SCHEMA + 1))], ids=["garbage", "newer"])
+async def test_what_this_version_cannot_read_stays_with_the_dead(store, raw, keys, record):
+    """It is skipped, not taken; and its follower stays remembered until a replica comes that can read it."""
+    await store.beat("a", join=True)
+    good, bad = await created(store, "a"), await created(store, "a")
+    await raw.hset(keys.job(bad.id), "rec", record)
+    assert set(await taken(store, "a", "b")) == {good.id}
+    await store.forget("a")
+    assert await store.incarnations() == ["a"]
+    await raw.hset(keys.job(bad.id), "rec", encode(bad))
+    assert set(await taken(store, "a", "c")) == {bad.id}
+    await store.forget("a")
+    assert await store.incarnations() == []
