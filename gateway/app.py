@@ -15,10 +15,12 @@ from gateway.auth.keyring import Keyring, KeyringError, load_or_create, parse
 from gateway.auth.links import Signer
 from gateway.caller.links import JobUrls
 from gateway.config import Config
+from gateway.core.events import Event
 from gateway.core.job import Job
 from gateway.core.outcome import Origins
 from gateway.core.policy import Policy
 from gateway.observability.job_log import JobLog
+from gateway.observability.traces import JobTraces, provider
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.port import NewJob, StoreDown
 from gateway.store.redis import RedisStore, connect
@@ -36,6 +38,7 @@ from gateway.worker.feed import Feed
 from gateway.worker.guard import Guard
 from gateway.worker.intake import Intake
 from gateway.worker.leases import Leases
+from gateway.worker.port import Observer
 from gateway.worker.postman import Postman
 from gateway.worker.tasks import Tasks
 from gateway.worker.vault import Vault
@@ -152,6 +155,15 @@ async def _assemble(
         expires = (job.finished or job.deadline) + policies.policy(job.route).retention
         return JobUrls(job.origin, job.id, signer.sign(job.id, expires))
 
+    observers: list[Observer] = [job_log]
+    if (traces := provider()) is not None:
+        stack.callback(traces.shutdown)
+        observers.append(JobTraces(traces.get_tracer("callmode")))
+
+    def observe(job: Job, event: Event) -> None:
+        for observer in observers:
+            observer(job, event)
+
     postman = Postman(config.worker.callbacks, guard, policies, secret=keyring.derive("callbacks"), urls=urls)
     stack.push_async_callback(postman.close)
     deliveries = Deliveries(store, postman, clock, tasks, told=job_log.delivered)
@@ -163,7 +175,7 @@ async def _assemble(
         clock=clock,
         feed=feed,
         tasks=tasks,
-        observe=job_log,
+        observe=observe,
         random=secrets.token_bytes,
         deliver=deliveries.follow,
         lost=lambda job_id: watches.resume(job_id),  # noqa: PLW0108 - `watches` is made below

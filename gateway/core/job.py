@@ -144,6 +144,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     callback_url: str | None = None
     origin: str = ""
     """What job URLs begin with for its starter: scheme and authority, no path."""
+    trace: str | None = None
+    """The caller's `traceparent` (W3C Trace Context)."""
     progress: Progress = Progress()
 
     @property

@@ -69,8 +69,10 @@ async def _run(
         arguments=f"{start.method} {start.url}\n{start.body.hex()}",
         callback_url=_callback_url(request, gateway, policy, choice),
         origin=caller_origin(request),
+        trace=request.headers.get("traceparent"),
     )
-    accepted = await gateway.intake.accept(order)
+    # A caller that goes now must not leave a job behind that was created and is followed by nobody.
+    accepted = await gateway.tasks.finish(gateway.intake.accept(order))
     if accepted.replayed:
         await prove(gateway, accepted.job_id, caller)
         extra = (*extra, ("Idempotent-Replayed", "true"))

@@ -36,6 +36,8 @@ class Order(msgspec.Struct, frozen=True):
     callback_url: str | None = None
     origin: str = ""
     """What job URLs begin with, as this caller sees the gateway."""
+    trace: str | None = None
+    """The caller's `traceparent`."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -126,6 +128,7 @@ class Intake:
             key=key,
             callback_url=order.callback_url,
             origin=order.origin,
+            trace=order.trace,
         )
         return NewJob(
             job,
