@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
 
 import structlog
 
@@ -73,8 +74,8 @@ async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIt
     """
     async with contextlib.AsyncExitStack() as stack:
         store = store or await _store(stack, config)
-        keyring = _keyring(config)
-        gateway, feed, deliveries = await _assemble(stack, config, store, keyring)
+        parts = Assembly(config, store, _keyring(config), stack)
+        gateway = parts.gateway
         background = Tasks(_defect)
         stack.push_async_callback(background.close)
         await gateway.leases.join(alone=config.store.url is None)
@@ -86,8 +87,8 @@ async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIt
             try:
                 yield addresses
             finally:
-                await _drain(gateway, feed, config.web.drain / 1000)
-        deliveries.stop()
+                await _drain(gateway, parts.feed, config.web.drain / 1000)
+        parts.deliveries.stop()
         await gateway.driver.stop(config.web.drain / 1000)
         with contextlib.suppress(StoreDown):
             await gateway.leases.leave()
@@ -129,102 +130,160 @@ def _keyring(config: Config) -> Keyring:
     return load_or_create(config.store.data_dir / _KEYRING_FILE)
 
 
-async def _assemble(
-    stack: contextlib.AsyncExitStack, config: Config, store: RedisStore, keyring: Keyring
-) -> tuple[Gateway, Feed, Deliveries]:
-    upstream, job_log = config.upstream, JobLog(structlog.get_logger("jobs"))
-    client = Http1Client(
-        ClientOptions(
+class Assembly:
+    """Every part of one gateway, made when it is first asked for; what must be closed is closed by `stack`."""
+
+    def __init__(self, config: Config, store: RedisStore, keyring: Keyring, stack: contextlib.AsyncExitStack) -> None:
+        self._config = config
+        self._stack = stack
+        self.store = store
+        self.keyring = keyring
+        self.clock = Clock()
+        self.feed = Feed()
+        self.drain = Drain()
+        self.vault = Vault(keyring)
+        self.signer = Signer(keyring)
+        self.guard = Guard(config.worker.callbacks)
+        self.policies = RoutePolicies(config.web)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """What runs beside the requests."""
+        tasks = Tasks(_defect)
+        self._stack.push_async_callback(tasks.close)
+        return tasks
+
+    @cached_property
+    def triggers(self) -> Triggers:
+        """The upstream, over its pool of connections."""
+        upstream = self._config.upstream
+        options = ClientOptions(
             connect_timeout=upstream.connect_timeout / 1000,
             connections_per_origin=upstream.max_connections,
             keep_alive=upstream.idle_timeout / 1000,
             max_body=upstream.max_answer,
             ca_file=upstream.ca_file,
         )
-    )
-    stack.push_async_callback(client.close)
-    triggers = Triggers(client, Origins(upstream.url, upstream.allowed_hosts), upstream.bearer)
-    policies, clock, feed, vault = RoutePolicies(config.web), Clock(), Feed(), Vault(keyring)
-    signer, guard = Signer(keyring), Guard(config.worker.callbacks)
-    tasks = Tasks(_defect)
-    stack.push_async_callback(tasks.close)
+        client = Http1Client(options)
+        self._stack.push_async_callback(client.close)
+        return Triggers(client, Origins(upstream.url, upstream.allowed_hosts), upstream.bearer)
 
-    def urls(job: Job) -> JobUrls:
-        if upstream.bearer is not None:
-            return JobUrls(job.origin, job.id)
-        expires = (job.finished or job.deadline) + policies.policy(job.route).retention
-        return JobUrls(job.origin, job.id, signer.sign(job.id, expires))
+    @cached_property
+    def job_log(self) -> JobLog:
+        """What happens to jobs, in the log."""
+        return JobLog(structlog.get_logger("jobs"))
 
-    observers: list[Observer] = [job_log]
-    if (traces := provider()) is not None:
-        stack.callback(traces.shutdown)
-        observers.append(JobTraces(traces.get_tracer("callmode")))
+    @cached_property
+    def observers(self) -> tuple[Observer, ...]:
+        """Who is told of what happens to jobs."""
+        traces = provider()
+        if traces is None:
+            return (self.job_log,)
+        self._stack.callback(traces.shutdown)
+        return (self.job_log, JobTraces(traces.get_tracer("callmode")))
 
-    def observe(job: Job, event: Event) -> None:
-        for observer in observers:
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """Callbacks on their way."""
+        postman = Postman(
+            self._config.worker.callbacks,
+            self.guard,
+            self.policies,
+            secret=self.keyring.derive("callbacks"),
+            urls=self._urls,
+        )
+        self._stack.push_async_callback(postman.close)
+        return Deliveries(self.store, postman, self.clock, self.tasks, told=self.job_log.delivered)
+
+    @cached_property
+    def driver(self) -> Driver:
+        """The jobs that are followed here."""
+        return Driver(
+            store=self.store,
+            upstream=self.triggers,
+            vault=self.vault,
+            policies=self.policies,
+            clock=self.clock,
+            feed=self.feed,
+            tasks=self.tasks,
+            observe=self._observe,
+            random=secrets.token_bytes,
+            deliver=self.deliveries.follow,
+            lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first
+            failed=_defect,
+            answer_unsaved=self._config.worker.answer_unsaved,
+        )
+
+    @cached_property
+    def leases(self) -> Leases:
+        """The right to follow them."""
+        return Leases(
+            self.store,
+            self.clock,
+            self.driver,
+            deliver=self.deliveries.follow,
+            renamed=lambda: self.watches.resume_all(),  # noqa: PLW0108 - watches need the leases first
+            new_name=_incarnation,
+            lease=self._config.worker.lease,
+        )
+
+    @cached_property
+    def watches(self) -> Watches:
+        """Who waits for jobs here, whoever follows them."""
+        return Watches(
+            self.store, self.feed, self.clock, self.tasks, followed=self.driver.job, me=lambda: self.leases.incarnation
+        )
+
+    @cached_property
+    def intake(self) -> Intake:
+        """The way in."""
+        return Intake(
+            self.store,
+            self.driver,
+            self.clock,
+            self.vault,
+            me=lambda: self.leases.incarnation,
+            random=secrets.token_bytes,
+            disown=self._disown,
+        )
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """All of it that the web layer sees."""
+        return Gateway(
+            settings=self._config.web,
+            upstream_url=self._config.upstream.url,
+            own_credential=self._config.upstream.bearer is not None,
+            keyring=self.keyring,
+            signer=self.signer,
+            vault=self.vault,
+            store=self.store,
+            triggers=self.triggers,
+            clock=self.clock,
+            tasks=self.tasks,
+            driver=self.driver,
+            leases=self.leases,
+            intake=self.intake,
+            watches=self.watches,
+            guard=self.guard,
+            drain=self.drain,
+        )
+
+    def _observe(self, job: Job, event: Event) -> None:
+        for observer in self.observers:
             observer(job, event)
 
-    postman = Postman(config.worker.callbacks, guard, policies, secret=keyring.derive("callbacks"), urls=urls)
-    stack.push_async_callback(postman.close)
-    deliveries = Deliveries(store, postman, clock, tasks, told=job_log.delivered)
-    driver = Driver(
-        store=store,
-        upstream=triggers,
-        vault=vault,
-        policies=policies,
-        clock=clock,
-        feed=feed,
-        tasks=tasks,
-        observe=observe,
-        random=secrets.token_bytes,
-        deliver=deliveries.follow,
-        lost=lambda job_id: watches.resume(job_id),  # noqa: PLW0108 - `watches` is made below
-        failed=_defect,
-        answer_unsaved=config.worker.answer_unsaved,
-    )
-    leases = Leases(
-        store,
-        clock,
-        driver,
-        deliver=deliveries.follow,
-        renamed=lambda: watches.resume_all(),  # noqa: PLW0108 - `watches` is made below
-        new_name=_incarnation,
-        lease=config.worker.lease,
-    )
-    watches = Watches(store, feed, clock, tasks, followed=driver.job, me=lambda: leases.incarnation)
+    def _urls(self, job: Job) -> JobUrls:
+        """Return a job's URLs for a callback's receiver, who sees the gateway where the job's starter saw it."""
+        if self._config.upstream.bearer is not None:
+            return JobUrls(job.origin, job.id)
+        expires = (job.finished or job.deadline) + self.policies.policy(job.route).retention
+        return JobUrls(job.origin, job.id, self.signer.sign(job.id, expires))
 
-    def disown_job(new: NewJob, follower: str) -> None:
-        keep = kept_for(new.job, policies.policy(new.job.route), clock.now())
-        tasks.spawn(disown(store, new, follower, keep=keep, now=clock.now()), name=f"disown {new.job.id}")
-
-    intake = Intake(
-        store,
-        driver,
-        clock,
-        vault,
-        me=lambda: leases.incarnation,
-        random=secrets.token_bytes,
-        disown=disown_job,
-    )
-    gateway = Gateway(
-        settings=config.web,
-        upstream_url=upstream.url,
-        own_credential=upstream.bearer is not None,
-        keyring=keyring,
-        signer=signer,
-        vault=vault,
-        store=store,
-        triggers=triggers,
-        clock=clock,
-        tasks=tasks,
-        driver=driver,
-        leases=leases,
-        intake=intake,
-        watches=watches,
-        guard=guard,
-        drain=Drain(),
-    )
-    return gateway, feed, deliveries
+    def _disown(self, new: NewJob, follower: str) -> None:
+        now = self.clock.now()
+        keep = kept_for(new.job, self.policies.policy(new.job.route), now)
+        self.tasks.spawn(disown(self.store, new, follower, keep=keep, now=now), name=f"disown {new.job.id}")
 
 
 async def _drain(gateway: Gateway, feed: Feed, seconds: float) -> None:

@@ -26,7 +26,7 @@ class JobTraces:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def __call__(self, job: Job, _event: e.Event) -> None:
+    def __call__(self, job: Job, event: e.Event) -> None:  # noqa: ARG002 - an observer's signature
         """Make the span of a job that has ended."""
         if job.state.terminal:
             self._span(job)
