@@ -72,7 +72,9 @@ async def test_a_beat_says_who_is_dead(timed, clock):
     await timed.beat("a", join=True)
     clock.now += 1
     await timed.beat("b", join=True)
-    clock.now += LEASE
+    clock.now = NOW + LEASE
+    assert (await timed.beat("b")).dead == ()
+    clock.now += 1
     beat = await timed.beat("b")
     assert (beat.now, beat.alive, beat.dead) == (clock.now, True, ("a",))
 
@@ -168,6 +170,16 @@ async def test_of_two_takers_one_gets_the_row(store):
     assert set(await taken(store, "a", "b")) == {row.id}
     assert await taken(store, "a", "c") == {}
     assert await store.save(save_of(change(row)), "c") is Saved.FENCED
+
+
+async def test_an_id_left_behind_takes_nothing_from_the_living(store, raw, keys):
+    """What the dead seem to follow, but another does, stays the other's."""
+    row = await created(store, "c")
+    await raw.sadd(keys.followed(3, "a"), row.id)
+    await raw.pexpire(keys.followed(3, "a"), KEEP)
+    assert await taken(store, "a", "b") == {}
+    assert await store.save(save_of(change(row)), "c") is Saved.SAVED
+    assert not await raw.exists(keys.followed(3, "a"))
 
 
 async def test_a_taking_whose_answer_was_lost_is_repeated(store, raw, keys):
