@@ -15,7 +15,7 @@ JSON = ("Content-Type", "application/json")
 def ended(job: Job, call: Call) -> Step:
     """Answer with the outcome of a job that has ended."""
     if job.state is State.DISPATCHED:
-        return Reply(202, (JSON,), monitor(job, call.policy, call.urls(job)))
+        return Reply(202, (JSON, ("Job-Status", job.state.value)), monitor(job, call.policy, call.urls(job)))
     if job.state is State.EXPIRED:
         return ProblemReply(UpstreamAmbiguous("no verdict came on whether the job ran", job_id=job.id))
     if job.outcome is not None and job.outcome.problem is not None:

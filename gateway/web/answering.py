@@ -8,6 +8,7 @@ from gateway.caller.links import JobUrls
 from gateway.caller.port import Call, OutcomeReply, ProblemReply, Renderer, Reply, Step, Stream, Wait
 from gateway.core.exchange import Headers
 from gateway.core.job import Job
+from gateway.core.modes import BY_CALL_MODE
 from gateway.core.policy import Policy
 from gateway.web import replies
 from gateway.web.forwarding import origin
@@ -63,9 +64,11 @@ async def body_of(gateway: Gateway, watch: Watch) -> bytes:
 
 
 def _applied(call: Call, job: Job) -> str | None:
-    if call.mode is not None:
-        return call.mode.value
-    return None if job.observed is None else job.observed.value
+    """Return the caller mode of an answer: the URL's own, else the starter's, else the one the trigger's is called."""
+    mode = call.mode or job.mode
+    if mode is None and job.observed is not None:
+        mode = BY_CALL_MODE[job.observed.value]
+    return None if mode is None else mode.value
 
 
 def urls_for(request: web.Request, policy: Policy) -> JobUrlsMaker:
