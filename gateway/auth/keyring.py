@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import os
 import re
 import secrets
+import tempfile
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -120,14 +122,36 @@ def generate() -> str:
 
 
 def load_or_create(path: Path) -> Keyring:
-    """Return the keyring in the file at `path`, which is made, readable by its owner only, if it is not there."""
+    """Return the keyring in the file at `path`, which is made, readable by its owner only, if it is not there.
+
+    Raises `KeyringError`, and `OSError` where the file cannot be read or made.
+    """
+    if not path.exists():
+        _create(path, generate())
+    # Bytes that are not UTF-8 are an error of their line, as any other.
+    return parse(path.read_bytes().decode("utf-8", "replace"))
+
+
+def _create(path: Path, text: str) -> None:
+    """Put `text` into a new file at `path`, whole or not at all; a file that is there by now stays as it is."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return parse(path.read_text())
-    text = generate()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return parse(text)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        # A file that is opened and then filled may be seen empty, by a second process or after a crash; a link never.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make names in `directory` durable: records sealed by a key that a power cut took away could not be opened."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -42,7 +42,7 @@ class Signer:
 
 
 def _mac(key: bytes, job_id: str, expiry: str) -> str:
-    digest = hmac.new(key, f"{job_id}.{expiry}".encode(), hashlib.sha256).digest()
+    digest = hmac.new(key, f"{job_id}.{expiry}".encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest[:_MAC_BYTES]).decode().rstrip("=")
 
 
