@@ -1,0 +1,31 @@
+"""A job's URLs."""
+
+from __future__ import annotations
+
+from gateway.caller.links import JobUrls
+
+BASE = "https://gate.example/-/jobs/03abc"
+
+
+def test_plain():
+    """One path each, and the hop in the wait URI's query."""
+    urls = JobUrls("https://gate.example", "03abc")
+    assert (urls.monitor, urls.poll, urls.result, urls.events) == (
+        BASE, f"{BASE}/poll", f"{BASE}/result", f"{BASE}/events",
+    )  # fmt: skip
+    assert urls.wait(7) == f"{BASE}/wait?hop=7"
+
+
+def test_signed():
+    """The signature is the last parameter of every one."""
+    urls = JobUrls("https://gate.example", "03abc", "s.k.m")
+    assert urls.monitor == f"{BASE}?sig=s.k.m"
+    assert urls.poll == f"{BASE}/poll?sig=s.k.m"
+    assert urls.wait(7) == f"{BASE}/wait?hop=7&sig=s.k.m"
+
+
+def test_the_link_field():
+    """RFC 8288: targets in angle brackets, each with its relation."""
+    assert JobUrls("https://gate.example", "03abc", "s").link_header == (
+        f'<{BASE}?sig=s>; rel="monitor", <{BASE}/result?sig=s>; rel="result", <{BASE}/events?sig=s>; rel="events"'
+    )

@@ -1,0 +1,71 @@
+"""A delivery's record: what each attempt makes of it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from gateway.core.delivery import MAX_HINT, SCHEDULE, SPAN, Attempt, Delivery, DeliveryState
+from gateway.core.policy import DAY, HOUR, MINUTE, SECOND
+
+NEW = Delivery("03abc", "03job", "https://caller.example/hook", created=1_000, due=1_000)
+
+
+def tried(status: int | None, at: int = 1_000) -> Attempt:
+    """Return an attempt that came to `status`, or to no answer."""
+    return Attempt(at=at, took=5, status=status, error=None if status else "ClientConnectorError")
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (200, DeliveryState.DELIVERED),
+        (204, DeliveryState.DELIVERED),
+        (299, DeliveryState.DELIVERED),
+        (300, DeliveryState.PENDING),
+        (302, DeliveryState.PENDING),
+        (400, DeliveryState.PENDING),
+        (410, DeliveryState.DISABLED),
+        (500, DeliveryState.PENDING),
+        (None, DeliveryState.PENDING),
+    ],
+)
+def test_what_an_answer_means(status: int | None, state: DeliveryState):
+    """2xx delivers, 410 disables, everything else is tried again; a redirect is not followed."""
+    after = NEW.after(tried(status))
+    assert (after.state, after.revision, after.attempts) == (state, 2, (tried(status),))
+    assert after.id == NEW.id
+
+
+def test_a_receiver_that_is_never_there():
+    """Ten attempts over three days and a bit, each later than the schedule by a tenth at most; then it has failed."""
+    delivery, waits = NEW, []
+    for _ in SCHEDULE:
+        before, at = delivery, delivery.due
+        delivery = delivery.after(tried(None, at))
+        waits.append(delivery.due - at)
+        assert delivery.revision == before.revision + 1
+    assert delivery.state is DeliveryState.FAILED
+    assert len(delivery.attempts) == len(SCHEDULE) == 10
+    assert all(planned <= wait <= planned * 1.1 for planned, wait in zip(SCHEDULE[1:], waits, strict=False))
+    assert 3 * DAY < delivery.attempts[-1].at - NEW.created < SPAN
+
+
+def test_the_schedule_is_that_of_standard_webhooks():
+    """At once, then 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h."""
+    assert SCHEDULE[:4] == (0, 5 * SECOND, 5 * MINUTE, 30 * MINUTE)
+    assert SCHEDULE[4:] == (2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
+    assert all(sooner < later for sooner, later in pairwise(SCHEDULE))
+
+
+@pytest.mark.parametrize(
+    ("hint", "due"),
+    [(MINUTE, 1_000 + MINUTE), (SECOND, None), (40 * DAY, 1_000 + MAX_HINT)],
+    ids=["longer than planned", "shorter than planned", "absurd"],
+)
+def test_retry_after_is_a_lower_bound(hint: int, due: int | None):
+    """A receiver may ask for more time than planned, for a day at most, and not for less."""
+    after = NEW.after(tried(503), hint=hint)
+    planned = NEW.after(tried(503)).due
+    assert after.due == (due or planned)
