@@ -81,6 +81,7 @@ async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIt
         await gateway.leases.join(alone=config.store.url is None)
         background.spawn(gateway.leases.run(), name="leases")
         background.spawn(gateway.watches.listen(), name="wake-ups")
+        stack.push_async_callback(_stop, parts, config.web.drain / 1000)
         async with serving(gateway) as addresses:
             for name, address in addresses.items():
                 _log.info("listening", port=name, address=str(address), upstream=config.upstream.url)
@@ -88,10 +89,6 @@ async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIt
                 yield addresses
             finally:
                 await _drain(gateway, parts.feed, config.web.drain / 1000)
-        parts.deliveries.stop()
-        await gateway.driver.stop(config.web.drain / 1000)
-        with contextlib.suppress(StoreDown):
-            await gateway.leases.leave()
 
 
 async def _store(stack: contextlib.AsyncExitStack, config: Config) -> RedisStore:
@@ -296,6 +293,14 @@ async def _drain(gateway: Gateway, feed: Feed, seconds: float) -> None:
     drain.hurry = True
     feed.wake_all()
     await drain.idle(_ANSWER_LAST)
+
+
+async def _stop(parts: Assembly, seconds: float) -> None:
+    """Follow nothing any more, whatever the reason for leaving, and let others follow it at once."""
+    parts.deliveries.stop()
+    await parts.gateway.driver.stop(seconds)
+    with contextlib.suppress(StoreDown):
+        await parts.gateway.leases.leave()
 
 
 def _incarnation() -> str:
