@@ -22,6 +22,7 @@ def data_application(gateway: Gateway) -> web.Application:
         [
             web.get("/-/healthz", health),
             web.get("/-/readyz", ready),
+            web.options("/-/jobs/{id}{below:(/[a-z]+)?}", jobs.preflight),
             web.route("*", "/-/jobs/{id}", jobs.show),
             web.route("*", "/-/jobs/{id}/poll", jobs.poll),
             web.route("*", "/-/jobs/{id}/wait", jobs.wait),

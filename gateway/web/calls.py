@@ -36,9 +36,9 @@ async def call(request: web.Request) -> web.StreamResponse:
     note(request, route=destination.route.name)
     if gateway.drain.hurry:
         raise Draining("send it again: another replica will take it")
+    cors.belongs_to(request, destination.route.cors)
     if request.method == "OPTIONS":
-        return cors.options(request, destination.route)
-    extra = cors.headers(request, destination.route)
+        return cors.preflight(request, destination.route.methods)
     _check_method(request, destination.route)
     caller = identify_caller(request, gateway)
     arguments = read_arguments(
@@ -49,14 +49,15 @@ async def call(request: web.Request) -> web.StreamResponse:
     start = _start(request, gateway, destination, arguments)
     if not policy.track:
         return await relay.forget(request, start, caller, policy)
-    return await _run(request, route=destination.route, caller=caller, choice=choice, start=start, extra=extra)
+    return await _run(request, route=destination.route, caller=caller, choice=choice, start=start)
 
 
 async def _run(
-    request: web.Request, *, route: Route, caller: Caller, choice: Choice, start: StartRequest, extra: Headers
+    request: web.Request, *, route: Route, caller: Caller, choice: Choice, start: StartRequest
 ) -> web.StreamResponse:
     gateway, policy = request.app[GATEWAY], route.policy
     note(request, mode=choice.mode.value if choice.mode else "upstream")
+    key = _idempotency_key(request)
     order = Order(
         route=route.name,
         policy=policy,
@@ -65,17 +66,18 @@ async def _run(
         bearer=None if gateway.own_credential else caller.bearer,
         mode=choice.mode,
         start=start,
-        idempotency_key=_idempotency_key(request),
-        arguments=f"{start.method} {start.url}\n{start.body.hex()}",
+        idempotency_key=key,
+        arguments="" if key is None else f"{start.method} {start.url}\n{start.body.hex()}",
         callback_url=_callback_url(request, gateway, policy, choice),
         origin=caller_origin(request),
         trace=request.headers.get("traceparent"),
     )
     # A caller that goes now must not leave a job behind that was created and is followed by nobody.
     accepted = await gateway.tasks.finish(gateway.intake.accept(order))
+    extra: Headers = ()
     if accepted.replayed:
         await prove(gateway, accepted.job_id, caller)
-        extra = (*extra, ("Idempotent-Replayed", "true"))
+        extra = (("Idempotent-Replayed", "true"),)
     if choice.preference_applied is not None:
         extra = (*extra, ("Preference-Applied", choice.preference_applied))
     now = gateway.clock.now()

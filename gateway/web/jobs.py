@@ -14,11 +14,13 @@ from gateway.core.ids import is_id
 from gateway.core.job import Job
 from gateway.core.modes import CallerMode
 from gateway.core.policy import SECOND, Policy
+from gateway.web import cors
 from gateway.web.access import readable
 from gateway.web.answering import answer, urls_for
 from gateway.web.gateway import GATEWAY
 
 _MAX_HOP = 1_000
+_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
 
 
 async def show(request: web.Request) -> web.StreamResponse:
@@ -77,11 +79,19 @@ def _result(job: Job, call: Call, now: int) -> Step:
     return ProblemReply(ResultNotReady(job_id=job.id), (after,))
 
 
+async def preflight(request: web.Request) -> web.Response:
+    """`OPTIONS` of any of them, for pages of other origins."""
+    settings = request.app[GATEWAY].settings
+    cors.belongs_to(request, cors.all_origins(settings))
+    return cors.preflight(request, _METHODS)
+
+
 async def _answer(
     request: web.Request, render: Renderer, *, mode: CallerMode | None = None, hop: int = 0, wait: int = 0
 ) -> web.StreamResponse:
     job = await _job(request)
     policy = _policy(request, job)
+    cors.belongs_to(request, cors.origins_of(request.app[GATEWAY].settings, job.route))
     now = request.app[GATEWAY].clock.now()
     call = Call(
         policy=policy,

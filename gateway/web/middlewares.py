@@ -9,7 +9,8 @@ import structlog
 from aiohttp import web
 
 from gateway.core.errors import InternalError, MethodNotAllowed, NotATrigger, Problem
-from gateway.web import replies
+from gateway.web import cors, replies
+from gateway.web.answering import caller_origin
 from gateway.web.forwarding import refuse_ambiguous
 from gateway.web.gateway import GATEWAY
 from gateway.web.log import noted
@@ -64,8 +65,6 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
 def _monitor(request: web.Request, error: Problem) -> str | None:
     if error.job_id is None:
         return None
-    from gateway.web.answering import caller_origin
-
     return f"{caller_origin(request)}/-/jobs/{error.job_id}"
 
 
@@ -86,6 +85,7 @@ MIDDLEWARES = (
 async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: the last word on connection and identity, when the response's head is ready to go."""
     response.headers.pop("Server", None)
+    cors.finish(request, response)
     gateway = request.app.get(GATEWAY)
     if "Transfer-Encoding" in request.headers or (gateway is not None and gateway.drain.begun):
         # A peer may have framed such a request otherwise than we did: its connection is not used again.
