@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from gateway.config import Config
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="callmode",
@@ -146,6 +148,16 @@ def simulate(
     run(until_signal())
 
 
+@app.command()
+def demo(
+    serve: Annotated[bool, typer.Option("--serve", help="Leave all running, and print lines to try.")] = False,
+) -> None:
+    """Show every caller mode over every upstream mode, on a simulated Orchestrator: 0 if all came out exact."""
+    from gateway.demo import demo as run_demo
+
+    raise typer.Exit(run(run_demo(serve=serve)))
+
+
 @keyring_app.command("new")
 def keyring_new() -> None:
     """Print a new keyring: put it where all replicas read it, and nowhere else."""
@@ -154,17 +166,17 @@ def keyring_new() -> None:
     typer.echo(generate(), nl=False)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run `main` on the fastest event loop there is."""
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` on the fastest event loop there is, and return what it returns."""
     import asyncio
 
     try:
         import uvloop
     except ImportError:
-        asyncio.run(main)
+        return asyncio.run(main)
     else:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
+            return runner.run(main)
 
 
 def _stop_signal() -> Any:

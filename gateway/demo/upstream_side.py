@@ -1,0 +1,51 @@
+"""What the other side saw: the simulator's own account of the jobs, whatever the gateway says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the simulator saw of the job with one tag.
+
+    `starts` counts the requests that would start it, `jobs` those that did, `reads` the later calls to its URIs.
+    `ended_at` is when it ended, by the clock of the event loop, which is the machine's monotonic one in any process;
+    None while it runs.
+    """
+
+    starts: int
+    jobs: int
+    reads: int
+    ended_at: float | None
+
+    @property
+    def calls(self) -> int:
+        """How many calls it cost the upstream."""
+        return self.starts + self.reads
+
+    @property
+    def not_once(self) -> str | None:
+        """Say how often it was started, unless that is exactly once."""
+        if (self.starts, self.jobs) == (1, 1):
+            return None
+        return f"the job was to be started {self.starts} times and ran {self.jobs} times, instead of once"
+
+
+async def seen_upstream(http: aiohttp.ClientSession, simulator_url: str) -> dict[str, Seen]:
+    """Return what the simulator saw, by the jobs' tags."""
+    by_tag = await _ask(http, f"{simulator_url}/_sim/arguments")
+    jobs = (await _ask(http, f"{simulator_url}/_sim/jobs"))["jobs"]
+    reads = {job["tag"]: job["reads"] for job in jobs}
+    return {
+        tag: Seen(each["starts"], each["jobs"], reads.get(tag, 0), each["ended_at"]) for tag, each in by_tag.items()
+    }
+
+
+async def _ask(http: aiohttp.ClientSession, url: str) -> Any:
+    async with http.get(url) as response:
+        response.raise_for_status()
+        return await response.json()
