@@ -43,8 +43,8 @@ async def poll(talk: Conversation, accepted: Outcome) -> Outcome:
     """Ask the poll URI of an accepted job until it redirects; return what it redirects to."""
     expect(accepted, 202, of="the start")
     url = field(accepted, "Location")
-    while (answer := await talk.get(url)).status == 200:
-        await asyncio.sleep(_POLL_EVERY)  # noqa: ASYNC110 - polling is what this caller shows
+    while (answer := await talk.get(url)).status == 200:  # noqa: ASYNC110 - polling is what this caller shows
+        await asyncio.sleep(_POLL_EVERY)
     expect(answer, 303, of="the poll")
     return await talk.follow(answer)
 
