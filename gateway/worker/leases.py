@@ -53,6 +53,8 @@ class Leases:
         self.incarnation = new_name()
         self.healthy = False
         """Whether the last heartbeat came through."""
+        self._owed: list[str] = []
+        """Names of ours under which the store may hold rows that nobody follows here."""
 
     async def join(self, *, alone: bool) -> None:
         """Begin this incarnation's lease. `alone`: no other replica can live, so what they followed is ours at once.
@@ -85,6 +87,11 @@ class Leases:
     async def _turn(self) -> None:
         beat = await self._beat()
         if not beat.alive:
+            # Never the old name again: others may have taken its jobs over, or may be about to.
+            self._owed.append(self.incarnation)
+            self.incarnation = self._new_name()
+            beat = await self._beat(join=True)
+        if self._owed:
             await self._come_back()
         await self._take_over(beat)
 
@@ -96,23 +103,31 @@ class Leases:
         return beat
 
     async def _come_back(self) -> None:
-        """Take a new name, and over from the old one what is still there; the rest has another follower."""
-        old, self.incarnation = self.incarnation, self._new_name()
-        await self._beat(join=True)
-        async for rows in self._store.take_over(old, self.incarnation):
-            self._follow(rows)
+        """Take over from our own former names what is still there; what is not has another follower by now."""
+        for former in tuple(self._owed):
+            await self._take(former)
+            self._owed.remove(former)
         self._follower.drop_others(self.incarnation)
         self._renamed()
 
     async def _take_over(self, beat: Beat) -> None:
         for dead in beat.dead:
-            found = False
-            async for rows in self._store.take_over(dead, self.incarnation):
+            if not await self._take(dead):
+                # Nothing for a whole turn: forget it. Until then a paused process may yet have created a job.
+                await self._store.forget(dead)
+
+    async def _take(self, former: str) -> bool:
+        """Follow all that `former` followed; return whether there was anything."""
+        found = False
+        try:
+            async for rows in self._store.take_over(former, self.incarnation):
                 found = found or bool(rows)
                 self._follow(rows)
-            if not found:
-                # Nothing for a whole lease: forget it. Until then a paused process may yet have created a job.
-                await self._store.forget(dead)
+        except StoreDown:
+            # The answer may be what was lost: then rows are ours in the store, and nobody's here.
+            self._owed.append(self.incarnation)
+            raise
+        return found
 
     def _follow(self, rows: list[Row]) -> None:
         for row in rows:
