@@ -33,6 +33,19 @@ def ambiguous(job: Job, call: Call, now: int) -> Step | None:
     return ProblemReply(recorded(job.error, job.message, job.id))
 
 
+def held(job: Job, call: Call, now: int, until: int) -> Step | None:
+    """Hold a blocked caller of a live job until `until`, if no verdict is missed sooner; None when that has come.
+
+    What the caller or the route can bear is the limit, also of the wait for a verdict.
+    """
+    step = ambiguous(job, call, now)
+    if step is not None and not isinstance(step, Wait):
+        return step
+    if now >= until:
+        return None
+    return Wait(until if step is None else min(until, step.until))
+
+
 def before_start_answered(job: Job, call: Call, now: int) -> Wait | None:
     """Wait until the upstream has answered the start, `start_wait` at most; None when an accepting mode may answer."""
     until = call.arrived + call.policy.start_wait

@@ -6,8 +6,8 @@ hop that a route allows ends in a proper answer.
 
 from __future__ import annotations
 
-from gateway.caller.common import ambiguous, ended, wait_ran_out
-from gateway.caller.port import Call, Reply, Step, Wait
+from gateway.caller.common import ended, held, wait_ran_out
+from gateway.caller.port import Call, Reply, Step
 from gateway.core.job import Job
 
 
@@ -15,11 +15,8 @@ def render(job: Job, call: Call, now: int) -> Step:
     """Hold the caller until the job ends or the hold is over, then send it to the next hop."""
     if job.state.terminal:
         return ended(job, call)
-    if (step := ambiguous(job, call, now)) is not None:
+    if (step := held(job, call, now, call.arrived + call.policy.hold)) is not None:
         return step
-    until = call.arrived + call.policy.hold
-    if now < until:
-        return Wait(until)
     if call.hop >= call.policy.max_hops:
         return wait_ran_out(job, call, now)
     return Reply(call.policy.redirect_status, (("Location", call.urls(job).wait(call.hop + 1)),))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.caller import forget, long_poll, polling
-from gateway.caller.common import ambiguous, ended
-from gateway.caller.port import Call, Renderer, Step, Wait
+from gateway.caller.common import ended, held
+from gateway.caller.port import Call, Renderer, Step
 from gateway.core.job import Job
 from gateway.core.modes import UpstreamMode
 
@@ -21,4 +21,4 @@ def render(job: Job, call: Call, now: int) -> Step:
         return _AS_OBSERVED[job.observed](job, call, now)
     if job.state.terminal:
         return ended(job, call)
-    return ambiguous(job, call, now) or (Wait(call.until) if now < call.until else polling.render(job, call, now))
+    return held(job, call, now, call.until) or polling.render(job, call, now)

@@ -131,7 +131,7 @@ class TestUnknown:
     def test_the_verdict_is_waited_for(self, mode: CallerMode | None):
         """Blocked callers wait `reconcile_wait` from the change on, then are told."""
         job = in_state(State.UNKNOWN)
-        calling = call(mode, policy(reconcile_wait=30 * SECOND))
+        calling = call(mode, policy(reconcile_wait=30 * SECOND, hold=60 * SECOND))
         verdict_by = job.changed + 30 * SECOND
         assert renderer(mode)(job, calling, verdict_by - 1) == Wait(verdict_by)
         assert told(renderer(mode)(job, calling, verdict_by)) == AMBIGUOUS
