@@ -11,12 +11,13 @@ from collections.abc import Callable
 import aiohttp
 from yarl import URL
 
+from gateway.caller.common import ended
 from gateway.caller.links import JobUrls
-from gateway.caller.monitor import monitor
+from gateway.caller.port import Call, ProblemReply, Reply
 from gateway.core import problem_details
 from gateway.core.delivery import Attempt, Delivery
 from gateway.core.exchange import Headers
-from gateway.core.job import Job, State
+from gateway.core.job import Job
 from gateway.core.policy import SECOND
 from gateway.worker.guard import Guard, Refused
 from gateway.worker.port import Policies
@@ -71,15 +72,17 @@ class Postman:
             return response.status, answer.decode("utf-8", "replace"), _hint(response.headers.get("Retry-After"))
 
     def _outcome(self, job: Job, body: bytes) -> tuple[int, Headers, bytes]:
-        if job.state is State.DISPATCHED or job.outcome is None:
-            view = monitor(job, self._policies.policy(job.route), self._urls(job))
-            return 202, (("Content-Type", "application/json"),), view
-        if job.outcome.problem is not None:
-            problem = problem_details.recorded(job.outcome.problem, job.message, job.id)
-            document = problem_details.document(problem, self._urls(job).monitor)
-            return problem.status, (("Content-Type", problem_details.MEDIA_TYPE),), document
-        passed = tuple((name, value) for name, value in job.outcome.headers if name.lower() in _PASSED_ON)
-        return job.outcome.status, passed, body
+        call = Call(policy=self._policies.policy(job.route), urls=self._urls, arrived=job.created)
+        match ended(job, call):
+            case Reply(status, headers, view):
+                return status, headers, view
+            case ProblemReply(problem):
+                document = problem_details.document(problem, self._urls(job).monitor)
+                return problem.status, (("Content-Type", problem_details.MEDIA_TYPE),), document
+            case _:
+                assert job.outcome is not None, "an outcome has a head"
+                passed = tuple((name, value) for name, value in job.outcome.headers if name.lower() in _PASSED_ON)
+                return job.outcome.status, passed, body
 
     def _signature(self, delivery: Delivery, payload: bytes, now: int) -> dict[str, str]:
         timestamp = str(now // SECOND)
