@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_CANCEL_AGAIN = 0.5
+"""Seconds that a cancelled task has for its end before it is cancelled once more."""
+
 
 class Tasks:
     """A set of supervised tasks. `on_error` is told of a task that failed; nothing else happens to the others."""
@@ -50,7 +53,9 @@ class Tasks:
 
     async def close(self) -> None:
         """Cancel all tasks and wait for them."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := tuple(self._tasks):
+            for task in tasks:
+                task.cancel()
+            # A cancellation can be lost: in Python 3.11 `asyncio.wait_for`, which redis-py writes its commands with,
+            # drops one that comes when what it waits for is just done (python/cpython#86296). So ask again.
+            await asyncio.wait(tasks, timeout=_CANCEL_AGAIN)
