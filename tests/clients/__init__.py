@@ -1,0 +1,1 @@
+"""Real HTTP clients against the gateway: what each does with redirects, bearers and bodies is its own."""

@@ -1,0 +1,1 @@
+"""The call modes page's own samples, run as they are printed."""
