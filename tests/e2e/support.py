@@ -1,0 +1,142 @@
+"""What these tests share: gateways before any upstream, a receiver of callbacks, problem documents, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+from aiohttp import web
+
+from gateway.app import running
+from tests.support.rig import TOKEN, GatewayProcess, config
+
+Found = TypeVar("Found")
+
+PROBLEM = "urn:callmode:problem:"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> str | None:
+        """The problem's code; None if this is the upstream's own answer."""
+        if self.headers.get("Content-Type") != "application/problem+json":
+            return None
+        return self.json["type"].removeprefix(PROBLEM)
+
+
+class Caller:
+    """A client with a bearer token, which follows no redirect by itself."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._session = session
+
+    async def __call__(self, method: str = "POST", path: str = "/t/folder/async", **kwargs: Any) -> Answer:
+        """Call `path` of the gateway, or an absolute URL."""
+        url = path if path.startswith("http") else self.url + path
+        async with self._session.request(method, url, allow_redirects=False, **kwargs) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def start(self, method: str = "POST", path: str = "/t/folder/async", **kwargs: Any) -> Answer:
+        """Start a job: the arguments (`json`) go into the query of a GET, as triggers have it."""
+        if method == "GET":
+            kwargs["params"] = {name: str(value) for name, value in kwargs.pop("json").items()}
+        return await self(method, path, **kwargs)
+
+
+@contextlib.asynccontextmanager
+async def calling(url: str, *, token: str | None = TOKEN) -> AsyncIterator[Caller]:
+    """Give a client of the gateway at `url`."""
+    async with aiohttp.ClientSession(
+        headers={"Authorization": f"Bearer {token}"} if token else {},
+        auto_decompress=False,
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=30),
+    ) as session:
+        yield Caller(url, session)
+
+
+@contextlib.asynccontextmanager
+async def fronting(upstream_url: str, **settings: Any) -> AsyncIterator[Caller]:
+    """Run a gateway in this process before `upstream_url`; `settings` go to the rig's `config`."""
+    async with running(config(upstream_url, **settings)) as addresses, calling(f"http://{addresses['data']}") as caller:
+        yield caller
+
+
+@contextlib.asynccontextmanager
+async def serving(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[GatewayProcess]:
+    """Run `callmode serve` as a process until the end of the block, however it ends."""
+    process = await GatewayProcess.start("serve", *arguments, "--admin", "off", env=env)
+    try:
+        await process.logged("listening", port="data")
+        yield process
+    finally:
+        await process.stop()
+
+
+@dataclass
+class Receiver:
+    """Takes callbacks: one entry of `deliveries` for each, in order of arrival."""
+
+    url: str = ""
+    deliveries: list[Answer] = field(default_factory=list)
+
+    async def _take(self, request: web.Request) -> web.Response:
+        self.deliveries.append(Answer(200, request.headers.copy(), await request.read()))
+        return web.Response(status=204)
+
+
+@contextlib.asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    """Run a receiver of callbacks on loopback."""
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_post("/{path:.*}", receiver._take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/done"
+        yield receiver
+    finally:
+        await runner.cleanup()
+
+
+async def eventually(look: Callable[[], Awaitable[Found]], *, within: float = 15) -> Found:
+    """Look again and again at what another process does, until what is seen is true; return it."""
+    async with asyncio.timeout(within):
+        while not (found := await look()):  # noqa: ASYNC110 - another process sets no event here
+            await asyncio.sleep(0.02)
+        return found
+
+
+def free_port() -> int:
+    """Return a port for a server that is to come back on the same one."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def written(directory: Path, text: str) -> str:
+    """Write a configuration file; return its path."""
+    path = directory / "gateway.yaml"
+    path.write_text(text)
+    return str(path)
