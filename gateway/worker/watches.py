@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from gateway.core.errors import JobExpired, NotFound, StoreUnavailable
 from gateway.core.job import Job
@@ -17,8 +17,8 @@ from gateway.worker.clock import Clock
 from gateway.worker.feed import Feed, Topic
 from gateway.worker.tasks import Tasks
 
-_RECONNECT = 0.5
-"""Seconds between tries to listen again."""
+_AGAIN = 0.5
+"""Seconds between tries to listen or to read again."""
 
 
 class Watch:
@@ -63,6 +63,7 @@ class Watches:
         self._tasks = tasks
         self._followed = followed
         self._me = me
+        self._listening: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def open(self, job_id: str) -> AsyncIterator[Watch]:
@@ -92,35 +93,46 @@ class Watches:
     def resume(self, job_id: str) -> None:
         """Have the store wake those who wait here for a job that another replica now follows."""
         if job_id in self._feed.topics:
-            self._tasks.spawn(self._read_again([job_id]), name=f"watch {job_id}")
+            self._tasks.spawn(self._resume(job_id), name=f"watch {job_id}")
+
+    async def _resume(self, job_id: str) -> None:
+        while job_id in self._feed.topics:
+            with suppress(StoreDown):
+                await self._read_again([job_id])
+                return
+            await asyncio.sleep(_AGAIN)
 
     def resume_all(self) -> None:
-        """The same for all jobs, after this replica's incarnation has changed."""
-        self._tasks.spawn(self._read_again(list(self._feed.topics)), name="watch all")
+        """The same for all jobs, after this replica's incarnation has changed: it listens under its new name."""
+        if self._listening is not None:
+            self._listening.cancel()
 
     async def _read_again(self, job_ids: list[str]) -> None:
         for job_id in job_ids:
             if self._followed(job_id) is not None:
                 continue
-            try:
-                found = await self._store.watch(job_id, self._me())
-            except StoreDown:
-                return  # The listener reads all again when the store is back.
+            found = await self._store.watch(job_id, self._me())
             if isinstance(found, Job):
                 self._feed.publish(found)
 
     async def listen(self) -> None:
         """Pass the store's wake-ups on to the feed, until cancelled."""
         while True:
-            me = self._me()
+            turn = self._listening = self._tasks.spawn(self._listen_as(self._me()), name="wake-ups")
             try:
-                async for job_id in self._store.wakes(me):
-                    if me != self._me():
-                        break
-                    await self._read_again(list(self._feed.topics) if job_id is None else [job_id])
-            except StoreDown:
-                pass
-            await asyncio.sleep(_RECONNECT)
+                await asyncio.wait({turn})
+            finally:
+                turn.cancel()
+            if not turn.cancelled():
+                await asyncio.sleep(_AGAIN)
+
+    async def _listen_as(self, me: str) -> None:
+        """Listen under one name until it is another, or until something was not heard or not read: then begin anew."""
+        with suppress(StoreDown):
+            async for job_id in self._store.wakes(me):
+                if me != self._me():
+                    return
+                await self._read_again(list(self._feed.topics) if job_id is None else [job_id])
 
 
 def present(found: Job | Gone, job_id: str) -> Job:
