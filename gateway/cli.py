@@ -145,7 +145,13 @@ def simulate(
             await stop.wait()
             serving.cancel()
 
-    run(until_signal())
+    failure = ""
+    try:
+        run(until_signal())
+    except* OSError as errors:
+        failure = str(errors.exceptions[0])
+    if failure:
+        _fail(failure)
 
 
 @app.command()

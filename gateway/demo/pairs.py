@@ -25,7 +25,10 @@ ROUTES: dict[UpstreamMode, str] = {
 
 _SHORTEST = 0.6
 _APART = 0.02
-"""Seconds by which one job runs longer than the one before: all run at once, but they do not end at once."""
+"""Seconds between the ends of the jobs: all run at once, and none has to share its end with another."""
+
+_STRIDE = 7
+"""Relatively prime to the number of pairs: deals the ends out, so that no mode always has the early ones."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ async def run_pairs(http: aiohttp.ClientSession, gateway_url: str, receiver: Rec
     """Run every pair, all at once."""
     async with asyncio.TaskGroup() as group:
         running = [
-            group.create_task(_run(http, gateway_url, receiver, pair, _SHORTEST + index * _APART))
+            group.create_task(
+                _run(http, gateway_url, receiver, pair, _SHORTEST + index * _STRIDE % len(PAIRS) * _APART)
+            )
             for index, pair in enumerate(PAIRS)
         ]
     return [task.result() for task in running]

@@ -36,6 +36,7 @@ class Report:
         self._console.print(self._table())
         for upstream in UpstreamMode:
             title = Text.assemble((f"{upstream} trigger", "bold"), (f", POST {ROUTES[upstream]}", "dim"))
+            self._console.print()
             self._console.print(title)
             self._console.print(self._rows([run for run in runs if run.pair.upstream is upstream], seen))
         self._console.print(f"\n{_LEGEND}\n", style="dim", width=self._width)
@@ -51,7 +52,7 @@ class Report:
 
     def crash(self, crash: Crash) -> None:
         """Print how the job fared whose gateway was killed."""
-        text = crash.wrong or f"back after {crash.gone:.1f} s, poll URI gave the exact outcome, job started once"
+        text = crash.wrong or f"restarted in {crash.gone:.1f} s, outcome exact, started once"
         self.verdict(good=crash.wrong is None, text=f"kill -9 with a job in flight: {text}")
 
     def verdict(self, *, good: bool, text: str) -> None:

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.demo.child import DemoError
+from gateway.demo.conversation import AUTHORIZATION
 from gateway.demo.receiver import Delivery, Receiver
 from gateway.demo.stage import Stage
 
-_BODY = """-d '{"n": 1, "duration": 2}'"""
+_BODY = '{"n": 1, "duration": 2}'
 
 
 class Tryout:
@@ -34,23 +35,23 @@ class Tryout:
         self._console.print("\nThat was the demo; everything it started ends now.")
 
     def _print_lines(self) -> None:
-        bearer, url = "-H 'Authorization: Bearer demo'", self._stage.gateway_url
-        callback = f"-H 'Callback-Url: {self._receiver.url('yours')}'"
+        url = self._stage.gateway_url
+        callback = f"Callback-Url: {self._receiver.url('yours')}"
         lines = (
-            ("blocks until the job is done", f"curl {bearer} {url}/async {_BODY}"),
-            ("202 and a poll URI", f"curl -i {bearer} -H 'Prefer: respond-async' {url}/long-poll {_BODY}"),
-            ("redirected until it is done", f"curl -L {bearer} -H 'Call-Mode: long-poll' {url}/async {_BODY}"),
-            ("200 at once, with links in the header", f"curl -i {bearer} -H 'Call-Mode: forget' {url}/async {_BODY}"),
-            ("called back; shown below", f"curl {bearer} -H 'Call-Mode: callback' {callback} {url}/async {_BODY}"),
-            ("the job's events", f"curl -N {bearer} -H 'Accept: text/event-stream' {url}/long-poll {_BODY}"),
-            ("what the simulator can do and get wrong", f"curl {self._stage.simulator_url}/_sim"),
+            ("blocks until the job is done", _curl("", f"{url}/async")),
+            ("202 and a poll URI", _curl("-i", f"{url}/long-poll", "Prefer: respond-async")),
+            ("redirected until it is done", _curl("-L", f"{url}/async", "Call-Mode: long-poll")),
+            ("200 at once; the links in its header know the rest", _curl("-i", f"{url}/async", "Call-Mode: forget")),
+            ("called back: see below", _curl("-i", f"{url}/long-poll", "Call-Mode: callback", callback)),
+            ("the job's events, the outcome last", _curl("-N", f"{url}/async", "Accept: text/event-stream")),
+            ("what a job can be told to do, or to get wrong", f"curl {self._stage.simulator_url}/_sim"),
         )
-        self._console.print(f"\nThe gateway stays at {url}. To try, in another terminal:\n")
+        self._console.print(f"\nThe gateway is at {url}. Try, in another terminal:\n")
         for what, line in lines:
             self._console.print(Text(f"# {what}", style="dim"))
-            # Unwrapped, so that a line can be copied as it is.
+            # Unwrapped, so that it can be copied as it is.
             self._console.print(Text(line), soft_wrap=True)
-        self._console.print("\nCtrl-C ends it. What it answers:\n")
+        self._console.print("\nCtrl-C ends it. Until then, what it answers:\n")
 
     def _logged(self, line: str) -> None:
         """Show the gateway's line about a request; its other lines are not for this place."""
@@ -63,6 +64,13 @@ class Tryout:
         signature = delivery.forged or "signature verified"
         body = delivery.outcome.body.decode(errors="replace").strip()
         self._console.print(Text(f"callback {delivery.outcome.status} {body} ({signature})"))
+
+
+def _curl(option: str, url: str, *headers: str) -> str:
+    """Return a command line that fits 80 columns, header fields on lines of their own."""
+    first = f"curl {option} {url} -d '{_BODY}'".replace("  ", " ")
+    bearer = (f"{name}: {value}" for name, value in AUTHORIZATION.items())
+    return " \\\n    ".join([first, *(f"-H '{each}'" for each in (*bearer, *headers))])
 
 
 def _in_short(entry: dict[str, object]) -> str:
