@@ -138,7 +138,7 @@ def _followed(answer: Answer, context: StartContext, mode: UpstreamMode, kind: L
 def _error_start(answer: Answer, context: StartContext) -> e.Event:
     html = _is_html(answer)
     if answer.status == 429 and not html:
-        return e.StartRefused(outcome_of(answer), frees_key=True, hint=retry_after(answer))
+        return e.StartRefused(_refusal(answer), frees_key=True, hint=retry_after(answer))
     if answer.status in {401, 403} and context.own_credential:
         problem = UpstreamCredentials(f"the upstream answered the gateway's own credential with {answer.status}")
         return e.StartRefused(problem_outcome(problem), frees_key=answer.status == 401)
@@ -148,7 +148,7 @@ def _error_start(answer: Answer, context: StartContext) -> e.Event:
             # A long-poll's first answer may be the job's own end.
             return e.Ended(outcome_of(answer), mode=UpstreamMode.LONG_POLL)
         # Authentication comes before anything runs, so a refreshed token may use the same key.
-        return e.StartRefused(outcome_of(answer), frees_key=answer.status == 401)
+        return e.StartRefused(_refusal(answer), frees_key=answer.status == 401)
     what = "an HTML page" if html else "no answer of Orchestrator's own"
     return e.StartAmbiguous(f"the start was answered with {answer.status} and {what}")
 
@@ -215,6 +215,13 @@ def _endless(leg: Leg) -> e.Event:
 def outcome_of(answer: Answer) -> Outcome:
     """Return `answer` as an outcome: its status and body as they are, its end-to-end headers."""
     return Outcome(answer.status, end_to_end(answer.headers), answer.body)
+
+
+def _refusal(answer: Answer) -> Outcome:
+    """Return a refused start as its outcome. Nothing runs, so when to try again is the caller's to know."""
+    refused = outcome_of(answer)
+    after = tuple((name, value) for name, value in answer.headers if name.lower() == "retry-after")
+    return msgspec.structs.replace(refused, headers=(*refused.headers, *after))
 
 
 def problem_outcome(problem: Problem) -> Outcome:

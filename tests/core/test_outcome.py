@@ -213,7 +213,9 @@ def test_a_start_that_was_not_sent(reason):
 def test_a_429_is_a_certain_failure(asked):
     """Nothing ran; the answer is passed on as it is, and its Retry-After is kept for another try."""
     event = started(answer(429, JSON, ("Retry-After", "7"), body=b'{"message":"slow down"}'), asked)
-    assert event == e.StartRefused(Outcome(429, (JSON,), b'{"message":"slow down"}'), frees_key=True, hint=7_000)
+    assert event == e.StartRefused(
+        Outcome(429, (JSON, ("Retry-After", "7")), b'{"message":"slow down"}'), frees_key=True, hint=7_000
+    )
 
 
 @pytest.mark.parametrize("asked", NOT_LONG_POLL, ids=str)
