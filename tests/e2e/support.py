@@ -9,12 +9,13 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import aiohttp
 from aiohttp import web
 
 from gateway.app import running
+from gateway.worker.settings import CallbackSettings
 from tests.support.rig import TOKEN, GatewayProcess, config
 
 Found = TypeVar("Found")
@@ -99,9 +100,14 @@ class Receiver:
 
     url: str = ""
     deliveries: list[Answer] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the first delivery."""
+    settings: ClassVar[CallbackSettings] = CallbackSettings(allow=("127.0.0.0/8",), insecure=True)
+    """What lets a gateway call it."""
 
     async def _take(self, request: web.Request) -> web.Response:
         self.deliveries.append(Answer(200, request.headers.copy(), await request.read()))
+        self.arrived.set()
         return web.Response(status=204)
 
 
