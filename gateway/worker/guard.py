@@ -15,6 +15,10 @@ from gateway.worker.settings import CallbackSettings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that IANA has given out; beyond it are site-local, local NAT64 and IPv4-compatible addresses, which
+`is_global` lets pass."""
+_PORTS = {"http": 80, "https": 443}
 
 
 class Refused(Exception):  # noqa: N818 - a verdict, not a defect
@@ -49,7 +53,7 @@ class Guard:
             raise Refused("the callback URL names a user, which nothing needs")
         if parts.scheme != "https" and not (parts.scheme == "http" and self._insecure):
             raise Refused("the callback URL is not https (callbacks.insecure would allow http)")
-        if self._named(host, port):
+        if self._named(host, port or _PORTS[parts.scheme]):
             return True
         literal = _literal(host)
         if literal is not None and not self._in_networks(literal):
@@ -58,7 +62,7 @@ class Guard:
             raise Refused("callbacks.allow does not name the callback URL's host")
         return False
 
-    def _named(self, host: str, port: int | None) -> bool:
+    def _named(self, host: str, port: int) -> bool:
         if host in self._hosts or f"{host}:{port}" in self._hosts:
             return True
         return any(entry.startswith("*.") and host.endswith(entry[1:]) for entry in self._hosts)
@@ -77,9 +81,15 @@ class Guard:
     def _socket(self, address_info: tuple[Any, ...], *, public: bool) -> socket.socket:
         family, kind, protocol, _, target = address_info
         address = _unwrapped(ipaddress.ip_address(str(target[0]).partition("%")[0]))
-        if not (self._in_networks(address) or (public and address.is_global and not address.is_multicast)):
+        if not (self._in_networks(address) or (public and _is_public(address))):
             raise Refused("callbacks.allow does not name the network that the callback URL's host is in")
         return socket.socket(family, kind, protocol)
+
+
+def _is_public(address: Address) -> bool:
+    if address.version == 6 and address not in _GLOBAL_UNICAST:
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _literal(host: str) -> Address | None:
