@@ -1,0 +1,213 @@
+"""Intake: from an order to a job that is durable and followed, to an earlier one, or to nothing at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+
+import pytest
+
+from gateway.core.errors import KeyReused, StoreUnavailable
+from gateway.core.ids import is_id, partition_of
+from gateway.core.job import Job, State
+from gateway.core.modes import CallerMode, UpstreamMode
+from gateway.core.policy import DAY
+from gateway.store.port import Gone
+from gateway.worker.disown import disown
+from gateway.worker.intake import Accepted, Intake, Order
+from tests.caller.calls import policy
+from tests.worker.doubles import ENDED, FOLLOWED, ME, START, bench
+
+pytestmark = pytest.mark.looptime
+
+KEEP = 3_600_000
+
+
+def order(**fields: object) -> Order:
+    """Return an order of the trigger `add`."""
+    given = {
+        "route": "add", "policy": policy(), "principal": "who", "token": "how", "bearer": "bearer-1",
+        "mode": CallerMode.SYNC, "start": START, "arguments": 'POST /add\n{"n":1}', "origin": "https://gate.example",
+    }  # fmt: skip
+    return Order(**(given | fields))
+
+
+@contextlib.asynccontextmanager
+async def door():
+    """Give a bench and the intake before it; whatever comes in is started and ends at once."""
+    async with bench() as it:
+        it.upstream.on_start, it.upstream.on_read = [FOLLOWED] * 9, [ENDED]
+        counter = itertools.count(1)
+        disowned = []
+
+        def disowning(new, follower: str) -> None:
+            disowned.append(new.job.id)
+            it.tasks.spawn(disown(it.store, new, follower, keep=KEEP, now=it.clock.now()))
+
+        intake = Intake(
+            it.store,
+            it.driver,
+            it.clock,
+            it.vault,
+            me=lambda: ME,
+            random=lambda size: next(counter).to_bytes(size, "big"),
+            disown=disowning,
+        )
+        it.disowned = disowned
+        yield it, intake
+
+
+async def test_an_order_becomes_a_job():
+    """Durable with all that is known of it, sealed, and followed."""
+    async with door() as (it, intake):
+        answer = asyncio.get_running_loop().create_future()
+        it.upstream.on_start = [answer]
+        accepted = await intake.accept(order(callback_url="https://caller.example/", mode=CallerMode.CALLBACK))
+        job = await it.saved(accepted.job_id)
+        assert is_id(job.id)
+        assert accepted == Accepted(job.id)
+        assert (job.route, job.principal, job.token, job.mode) == ("add", "who", "how", CallerMode.CALLBACK)
+        assert (job.asked, job.callback_url, job.origin) == (
+            UpstreamMode.ASYNC, "https://caller.example/", "https://gate.example",
+        )  # fmt: skip
+        assert (job.created, job.changed, job.deadline) == (it.clock.now(), it.clock.now(), it.clock.now() + DAY)
+        assert job.key is None
+        answer.set_result(FOLLOWED)
+        await it.until(job.id, State.SUCCEEDED)
+        assert [(call.what, call.bearer) for call in it.upstream.starts] == [(START, "bearer-1")]
+
+
+async def test_the_store_knows_no_secrets():
+    """Neither the bearer nor the start's body can be read there; both can be opened by whoever inherits the job."""
+    async with door() as (it, intake):
+        it.upstream.on_start = [asyncio.get_running_loop().create_future()]
+        accepted = await intake.accept(order(bearer="very secret bearer"))
+        raw = await it.store.inner._redis.hgetall(it.store.inner._keys.job(accepted.job_id))
+        assert b"very secret" not in b"".join(raw.values())
+        assert START.body not in b"".join(raw.values())
+        ((stored,),) = [rows async for rows in it.store.inner.take_over(ME, "other")]
+        assert it.vault.open_start(stored.job.id, stored.start) == START
+        assert it.vault.open_credential(stored.job.id, stored.credential) == "very secret bearer"
+
+
+async def test_under_the_gateways_own_credential_none_is_kept():
+    """There is nothing to seal."""
+    async with door() as (it, intake):
+        accepted = await intake.accept(order(bearer=None))
+        assert await it.store.inner.read_credential(accepted.job_id) is None
+        await it.until(accepted.job_id, State.SUCCEEDED)
+
+
+class TestIdempotencyKeys:
+    """Create or attach."""
+
+    async def test_the_same_call_again_is_the_same_job(self):
+        """While it runs and after its end; it is started once."""
+        async with door() as (it, intake):
+            first = await intake.accept(order(idempotency_key="k"))
+            assert await intake.accept(order(idempotency_key="k")) == Accepted(first.job_id, replayed=True)
+            await it.until(first.job_id, State.SUCCEEDED)
+            assert await intake.accept(order(idempotency_key="k")) == Accepted(first.job_id, replayed=True)
+            assert len(it.upstream.starts) == 1
+
+    async def test_at_once_from_many(self):
+        """However many come together, one creates and the others attach."""
+        async with door() as (it, intake):
+            answers = await asyncio.gather(*(intake.accept(order(idempotency_key="k")) for _ in range(20)))
+            assert len({answer.job_id for answer in answers}) == 1
+            assert sum(not answer.replayed for answer in answers) == 1
+            await it.until(answers[0].job_id, State.SUCCEEDED)
+            assert len(it.upstream.starts) == 1
+
+    async def test_other_arguments(self):
+        """422, and nothing is started."""
+        async with door() as (it, intake):
+            await intake.accept(order(idempotency_key="k"))
+            with pytest.raises(KeyReused):
+                await intake.accept(order(idempotency_key="k", arguments='POST /add\n{"n":2}'))
+            await asyncio.sleep(5)
+            assert len(it.upstream.starts) == 1
+
+    @pytest.mark.parametrize("other", [{"principal": "other"}, {"route": "other"}, {"idempotency_key": "K"}])
+    async def test_a_key_is_of_a_principal_and_a_route(self, other: dict):
+        """Nobody meets another's keys."""
+        async with door() as (_, intake):
+            first = await intake.accept(order(idempotency_key="k"))
+            second = await intake.accept(order(**({"idempotency_key": "k"} | other)))
+            assert first.job_id != second.job_id
+            assert not second.replayed
+
+    async def test_key_and_job_share_a_partition(self):
+        """So that one script sees them together; and the store has the key's hash alone."""
+        async with door() as (it, intake):
+            accepted = await intake.accept(order(idempotency_key="secret-key"))
+            job = await it.saved(accepted.job_id)
+            assert partition_of(job.id) == int(job.key[:8], 16) % 256
+            assert "secret-key" not in job.key
+            again = Intake(
+                it.store, it.driver, it.clock, it.vault, me=lambda: ME, random=bytes, disown=lambda new, follower: None
+            )
+            assert (await again.accept(order(idempotency_key="secret-key"))).job_id == job.id
+
+
+class TestStoreDown:
+    """The caller is told that nothing was sent; so nothing may ever be."""
+
+    async def test_a_store_that_is_away(self):
+        """503, and the job neither is nor becomes."""
+        async with door() as (it, intake):
+            it.store.down.add("create")
+            with pytest.raises(StoreUnavailable):
+                await intake.accept(order())
+            await asyncio.sleep(60)
+            it.store.down.clear()
+            await asyncio.sleep(5)
+            (job_id,) = it.disowned
+            found = await it.saved(job_id)
+            assert (found.state, found.refused, found.error) == (State.FAILED, True, "store-unavailable")
+            assert it.upstream.starts == []
+
+    async def test_a_reply_that_was_lost(self):
+        """The job is in the store: it is ended there before anybody can start it."""
+        async with door() as (it, intake):
+            it.store.deaf.add("create")
+            with pytest.raises(StoreUnavailable):
+                await intake.accept(order(idempotency_key="k"))
+            (job_id,) = it.disowned
+            assert (await it.saved(job_id)).state is State.ACCEPTED
+            it.store.deaf.clear()
+            await asyncio.sleep(5)
+            assert (await it.saved(job_id)).state is State.FAILED
+            assert [rows async for rows in it.store.inner.take_over(ME, "other")] == []
+            assert it.upstream.starts == []
+
+    async def test_the_key_is_free_again(self):
+        """The caller was told to try again: the next call with the same key is a new job."""
+        async with door() as (it, intake):
+            it.store.deaf.add("create")
+            with pytest.raises(StoreUnavailable):
+                await intake.accept(order(idempotency_key="k"))
+            it.store.deaf.clear()
+            await asyncio.sleep(5)
+            accepted = await intake.accept(order(idempotency_key="k"))
+            assert not accepted.replayed
+            assert accepted.job_id not in it.disowned
+            await it.until(accepted.job_id, State.SUCCEEDED)
+            assert len(it.upstream.starts) == 1
+
+    async def test_disowning_survives_lost_replies(self):
+        """Both of its steps are tried until they are through, and both may have been applied before."""
+        async with door() as (it, intake):
+            it.store.deaf |= {"create", "save"}
+            with pytest.raises(StoreUnavailable):
+                await intake.accept(order())
+            await asyncio.sleep(10)
+            it.store.deaf.clear()
+            await asyncio.sleep(5)
+            (job_id,) = it.disowned
+            found = await it.store.inner.read(job_id)
+            assert isinstance(found, Job)
+            assert found is not Gone.NEVER
+            assert found.state is State.FAILED
+            assert it.failed == []

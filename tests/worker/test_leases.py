@@ -1,0 +1,227 @@
+"""Leases: one heartbeat, a lost lease that comes back under a new name, the taking over of the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.core.delivery import Delivery
+from gateway.core.job import State
+from gateway.store.port import Stored, StoreDown
+from gateway.worker.leases import Leases
+from tests.worker.doubles import ENDED, FOLLOWED, Bench, bench
+
+pytestmark = pytest.mark.looptime
+
+LEASE = 10.0
+
+
+@dataclass
+class Replica:
+    """A replica's leases over the bench's store, and what they told."""
+
+    leases: Leases
+    bench: Bench
+    followed: list[tuple[str, str]] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    delivered: list[tuple[Delivery, str]] = field(default_factory=list)
+    renamed: int = 0
+    running: asyncio.Task | None = None
+    took: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def refollow(self, stored: Stored, follower: str) -> None:
+        self.followed.append((stored.job.id, follower))
+        self.took.set()
+
+    def drop_others(self, follower: str) -> None:
+        self.dropped.append(follower)
+
+    def rename(self) -> None:
+        self.renamed += 1
+
+    def run(self) -> None:
+        self.running = self.bench.tasks.spawn(self.leases.run())
+
+    def die(self) -> None:
+        """Kill -9: no more heartbeats."""
+        self.running.cancel()
+
+
+@contextlib.asynccontextmanager
+async def replicas():
+    """Give what makes replicas over one store."""
+    async with bench() as it:
+
+        def replica(name: str) -> Replica:
+            lives = (f"{name}{life}" for life in "abcdefghij")
+            made = Replica(None, it)
+            made.leases = Leases(
+                it.store,
+                it.clock,
+                made,
+                deliver=lambda delivery, follower: made.delivered.append((delivery, follower)),
+                renamed=made.rename,
+                new_name=lambda: next(lives),
+                lease=round(LEASE * 1000),
+            )
+            return made
+
+        yield it, replica
+        assert it.failed == []
+
+
+async def test_a_replica_that_beats_keeps_its_name():
+    """For hours, and is healthy."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        await asyncio.sleep(3600)
+        assert (one.leases.incarnation, one.leases.healthy, one.renamed) == ("one-a", True, 0)
+        assert 3600 / 2.5 - 2 <= it.store.calls["beat"] <= 3600 / 2.5 + 2
+        assert await it.store.incarnations() == ["one-a"]
+
+
+async def test_the_dead_are_taken_over():
+    """When the lease has run out, jobs and deliveries find a new follower; then the dead are forgotten."""
+    async with replicas() as (it, replica):
+        one, two = replica("one-"), replica("two-")
+        for each in (one, two):
+            await each.leases.join(alone=False)
+            each.run()
+        new = await it.created(follower="one-a")
+        await asyncio.sleep(60)
+        assert two.followed == []
+        one.die()
+        died = asyncio.get_running_loop().time()
+        await two.took.wait()
+        assert 7.5 <= asyncio.get_running_loop().time() - died <= 13
+        assert two.followed == [(new.job.id, "two-a")]
+        await asyncio.sleep(20)
+        assert await it.store.incarnations() == ["two-a"]
+        assert two.followed == [(new.job.id, "two-a")]
+
+
+async def test_deliveries_are_taken_over_too():
+    """Each to whoever follows deliveries."""
+    async with replicas() as (it, replica):
+        it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [ENDED]
+        await it.store.beat("replica-1", join=True)
+        await it.until(await it.followed(callback_url="https://caller.example/"), State.SUCCEEDED)
+        two = replica("two-")
+        await two.leases.join(alone=False)
+        two.run()
+        await asyncio.sleep(30)
+        ((delivery, follower),) = two.delivered
+        assert (delivery.id, follower) == (it.delivered[0][0].id, "two-a")
+
+
+async def test_alone_takes_over_at_once():
+    """With an embedded store no other replica can live: what was followed before the restart is ours now."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        new = await it.created(follower="one-a")
+        again = replica("again-")
+        await again.leases.join(alone=True)
+        assert again.followed == [(new.job.id, "again-a")]
+
+
+async def test_together_waits_for_the_lease_to_run_out():
+    """With a shared store the others may well live."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        await it.created(follower="one-a")
+        two = replica("two-")
+        await two.leases.join(alone=False)
+        assert two.followed == []
+
+
+async def test_leaving_hands_over_at_once():
+    """A replica that goes in order is not waited for."""
+    async with replicas() as (it, replica):
+        one, two = replica("one-"), replica("two-")
+        for each in (one, two):
+            await each.leases.join(alone=False)
+            each.run()
+        new = await it.created(follower="one-a")
+        one.die()
+        await one.leases.leave()
+        await asyncio.sleep(3)
+        assert two.followed == [(new.job.id, "two-a")]
+
+
+async def test_a_lost_lease_comes_back_under_a_new_name():
+    """The store was away for longer than the lease: what is still there is kept, the rest is dropped, watches told."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        new = await it.created(follower="one-a")
+        it.store.down.add("beat")
+        await asyncio.sleep(30)
+        assert (one.leases.incarnation, one.leases.healthy, one.followed) == ("one-a", False, [])
+        it.store.down.clear()
+        await asyncio.sleep(5)
+        assert (one.leases.incarnation, one.leases.healthy) == ("one-b", True)
+        assert one.followed[0] == (new.job.id, "one-b")
+        assert one.dropped[0] == "one-b"
+        assert one.renamed >= 1
+
+
+async def test_what_others_have_taken_stays_theirs():
+    """A paused replica wakes up and finds its job gone: it is not followed twice."""
+    async with replicas() as (it, replica):
+        one, two = replica("one-"), replica("two-")
+        for each in (one, two):
+            await each.leases.join(alone=False)
+            each.run()
+        new = await it.created(follower="one-a")
+        one.die()
+        await asyncio.sleep(30)
+        one.run()
+        await asyncio.sleep(30)
+        assert two.followed == [(new.job.id, "two-a")]
+        assert one.followed == []
+        assert (one.leases.incarnation, one.dropped[0]) == ("one-b", "one-b")
+
+
+async def test_a_short_outage_costs_nothing():
+    """Two heartbeats may be lost before the lease is."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        await asyncio.sleep(4)
+        it.store.down.add("beat")
+        await asyncio.sleep(5)
+        assert not one.leases.healthy
+        it.store.down.clear()
+        await asyncio.sleep(5)
+        assert (one.leases.incarnation, one.leases.healthy) == ("one-a", True)
+
+
+async def test_joining_needs_the_store():
+    """A gateway without one does not begin to serve."""
+    async with replicas() as (it, replica):
+        it.store.down.add("beat")
+        with pytest.raises(StoreDown):
+            await replica("one-").leases.join(alone=False)
+
+
+async def test_the_clock_is_set_by_every_beat():
+    """The store's time is everybody's."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        await asyncio.sleep(1)
+        original = it.store.inner._now
+        it.store.inner._now = lambda: original() + 5_000
+        before = it.clock.now()
+        await asyncio.sleep(3)
+        assert it.clock.now() - before == pytest.approx(8_000, abs=2)
