@@ -13,7 +13,7 @@ from gateway.demo.conversation import Conversation, outcome_or_why
 from gateway.demo.outcome import arguments, not_the_output
 from gateway.demo.pairs import ROUTES
 from gateway.demo.stage import Stage
-from gateway.demo.upstream_side import seen_upstream
+from gateway.demo.upstream_side import not_once, seen_upstream
 
 _TAG = "killed"
 _DURATION = 2.0
@@ -31,7 +31,9 @@ async def crash(http: aiohttp.ClientSession, stage: Stage) -> Crash:
     """Kill the gateway with a job in flight, restart it, and ask for the outcome. Raises DemoError if it stays down."""
     talk = Conversation(http, stage.gateway_url + ROUTES[UpstreamMode.ASYNC], arguments(_TAG, _DURATION))
     clock = asyncio.get_running_loop().time
-    accepted = await talk.start({"Prefer": "respond-async"})
+    accepted = await outcome_or_why(talk.start({"Prefer": "respond-async"}))
+    if isinstance(accepted, str):
+        return Crash(0.0, accepted)
     await stage.kill_gateway()
     killed_at = clock()
     await stage.restart_gateway()
@@ -39,5 +41,5 @@ async def crash(http: aiohttp.ClientSession, stage: Stage) -> Crash:
     outcome = await outcome_or_why(poll(talk, accepted))
     if isinstance(outcome, str):
         return Crash(gone, outcome)
-    seen = (await seen_upstream(http, stage.simulator_url))[_TAG]
-    return Crash(gone, not_the_output(outcome, _TAG) or seen.not_once)
+    seen = await seen_upstream(http, stage.simulator_url)
+    return Crash(gone, not_the_output(outcome, _TAG) or not_once(seen, _TAG))

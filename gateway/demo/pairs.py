@@ -14,7 +14,7 @@ from gateway.demo.callers import CALLERS
 from gateway.demo.conversation import Conversation, outcome_or_why
 from gateway.demo.outcome import Outcome, arguments, not_dispatched, not_the_output
 from gateway.demo.receiver import Receiver
-from gateway.demo.upstream_side import Seen
+from gateway.demo.upstream_side import Seen, not_once
 
 ROUTES: dict[UpstreamMode, str] = {
     UpstreamMode.ASYNC: "/async",
@@ -60,14 +60,9 @@ class Run:
     wrong: str | None
     answered_at: float | None = None
 
-    def not_once(self, seen: Mapping[str, Seen]) -> str | None:
-        """Return how often its job was started, unless that is exactly once."""
-        job = seen.get(self.pair.tag)
-        return "the job never reached the upstream" if job is None else job.not_once
-
     def well(self, seen: Mapping[str, Seen]) -> bool:
         """Return whether the outcome was exact, and the job started once."""
-        return self.wrong is None and self.not_once(seen) is None
+        return self.wrong is None and not_once(seen, self.pair.tag) is None
 
     def delay(self, seen: Mapping[str, Seen]) -> float | None:
         """Return the seconds from the job's end to the answer; None where there is no answer to that end."""

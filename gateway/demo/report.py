@@ -12,7 +12,7 @@ from gateway.core.modes import UpstreamMode
 from gateway.demo.callers import CALLERS
 from gateway.demo.crash import Crash
 from gateway.demo.pairs import PAIRS, ROUTES, Run
-from gateway.demo.upstream_side import Seen
+from gateway.demo.upstream_side import Seen, not_once
 
 _WIDEST = 100
 """Columns beyond which a table only gets harder to read."""
@@ -43,11 +43,11 @@ class Report:
         for run in runs:
             if run.wrong is not None:
                 self.verdict(good=False, text=f"{run.pair.tag}: {run.wrong}")
-            if (often := run.not_once(seen)) is not None:
+            if (often := not_once(seen, run.pair.tag)) is not None:
                 self.verdict(good=False, text=f"{run.pair.tag}: {often}")
         exact = sum(run.wrong is None for run in runs)
         self.verdict(good=exact == len(PAIRS), text=f"{exact} of {len(PAIRS)} outcomes exact, byte for byte")
-        once = sum(run.not_once(seen) is None for run in runs)
+        once = sum(not_once(seen, run.pair.tag) is None for run in runs)
         self.verdict(good=once == len(PAIRS), text=f"{once} of {len(PAIRS)} jobs started exactly once")
 
     def crash(self, crash: Crash) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+
+from gateway.demo.child import DemoError
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,9 @@ class Seen:
         """How many calls it cost the upstream."""
         return self.starts + self.reads
 
-    @property
-    def not_once(self) -> str | None:
-        """Say how often it was started, unless that is exactly once."""
-        if (self.starts, self.jobs) == (1, 1):
-            return None
-        return f"the job was to be started {self.starts} times and ran {self.jobs} times, instead of once"
-
 
 async def seen_upstream(http: aiohttp.ClientSession, simulator_url: str) -> dict[str, Seen]:
-    """Return what the simulator saw, by the jobs' tags."""
+    """Return what the simulator saw, by the jobs' tags. Raises DemoError where it cannot be asked."""
     by_tag = await _ask(http, f"{simulator_url}/_sim/arguments")
     jobs = (await _ask(http, f"{simulator_url}/_sim/jobs"))["jobs"]
     reads = {job["tag"]: job["reads"] for job in jobs}
@@ -45,7 +41,20 @@ async def seen_upstream(http: aiohttp.ClientSession, simulator_url: str) -> dict
     }
 
 
+def not_once(seen: Mapping[str, Seen], tag: str) -> str | None:
+    """Return how often a job was started, unless that is exactly once."""
+    job = seen.get(tag)
+    if job is None:
+        return "the job never reached the upstream"
+    if (job.starts, job.jobs) == (1, 1):
+        return None
+    return f"the upstream was asked {job.starts} times to start the job and ran it {job.jobs} times, instead of once"
+
+
 async def _ask(http: aiohttp.ClientSession, url: str) -> Any:
-    async with http.get(url) as response:
-        response.raise_for_status()
-        return await response.json()
+    try:
+        async with http.get(url) as response:
+            response.raise_for_status()
+            return await response.json()
+    except (aiohttp.ClientError, OSError) as error:
+        raise DemoError(f"the simulator does not answer: {type(error).__name__}: {error}") from error
