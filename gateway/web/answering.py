@@ -36,7 +36,7 @@ async def answer(
                 return replies.problem(error, (*headers, *fields), urls.monitor)
             case OutcomeReply():
                 assert job.outcome is not None, "only an ended job is answered with its outcome"
-                return replies.outcome(job, job.outcome, await body_of(gateway, watch), fields)
+                return replies.outcome(job, job.outcome, await gateway.body_of(watch), fields)
             case Stream():
                 return await stream(request, watch, call, fields)
             case Wait():
@@ -56,11 +56,6 @@ def _without_waiting(watch: Watch, call: Call, render: Renderer, step: Step) -> 
     while isinstance(step, Wait):
         step = render(watch.job, call, step.until)
     return step
-
-
-async def body_of(gateway: Gateway, watch: Watch) -> bytes:
-    """Return the body of an ended job's outcome: from memory where its end was seen here, else from the store."""
-    return watch.body if watch.body is not None else await gateway.watches.body(watch.job)
 
 
 def _applied(call: Call, job: Job) -> str | None:

@@ -19,7 +19,7 @@ from gateway.worker.intake import Intake
 from gateway.worker.leases import Leases
 from gateway.worker.tasks import Tasks
 from gateway.worker.vault import Vault
-from gateway.worker.watches import Watches
+from gateway.worker.watches import Watch, Watches
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class Gateway:
     watches: Watches
     guard: Guard
     drain: Drain
+
+    async def body_of(self, watch: Watch) -> bytes:
+        """Return the body of an ended job's outcome: from memory where its end was seen here, else from the store."""
+        return watch.body if watch.body is not None else await self.watches.body(watch.job)
 
 
 GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)

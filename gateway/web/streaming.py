@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -11,7 +13,6 @@ from gateway.caller.port import Call, OutcomeReply, ProblemReply, Reply
 from gateway.core import problem_details
 from gateway.core.exchange import Headers
 from gateway.core.policy import SECOND
-from gateway.web import answering
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.worker.watches import Watch
 
@@ -28,10 +29,12 @@ async def stream(request: web.Request, watch: Watch, call: Call, fields: Headers
         return web.Response(status=204, headers=CIMultiDict(fields))
     response = web.StreamResponse(headers=CIMultiDict([*fields, ("Content-Type", events.EVENT_STREAM)]))
     response.headers["X-Accel-Buffering"] = "no"
-    await response.prepare(request)
-    await response.write(_RETRY)
-    await _send(response, request.app[GATEWAY], watch, call, last_id)
-    await response.write_eof()
+    # A client that has gone while we wrote is no defect; it comes back with `Last-Event-ID` if it wants to know.
+    with suppress(ConnectionResetError):
+        await response.prepare(request)
+        await response.write(_RETRY)
+        await _send(response, request.app[GATEWAY], watch, call, last_id)
+        await response.write_eof()
     return response
 
 
@@ -61,7 +64,7 @@ async def _final(gateway: Gateway, watch: Watch, call: Call) -> events.Event:
             return events.final(job, error.status, (("Content-Type", problem_details.MEDIA_TYPE),), document)
         case OutcomeReply():
             assert job.outcome is not None, "an outcome has a head"
-            body = await answering.body_of(gateway, watch)
+            body = await gateway.body_of(watch)
             return events.final(job, job.outcome.status, job.outcome.headers, body)
         case other:
             raise AssertionError(f"an ended job is answered, not with {other}")
