@@ -211,7 +211,8 @@ def read_events(body: bytes) -> list[Event]:
     """Return the events of a stream that has ended; comments and `retry` are left out."""
     events = []
     for block in body.decode().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        # At line feeds only, unlike `splitlines`: text may hold U+2028.
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if line and line[0] != ":")
         if "event" in fields:
             events.append(Event(int(fields["id"]), fields["event"], json.loads(fields["data"])))
     return events
