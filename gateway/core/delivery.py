@@ -63,6 +63,11 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
         state, due = self._judge(attempt, len(attempts), hint)
         return msgspec.structs.replace(self, attempts=attempts, state=state, due=due, revision=self.revision + 1)
 
+    def abandoned(self, attempt: Attempt) -> Delivery:
+        """Return the delivery given up with `attempt`: there is nothing left that could be delivered."""
+        attempts = (*self.attempts, attempt)
+        return msgspec.structs.replace(self, attempts=attempts, state=DeliveryState.FAILED, revision=self.revision + 1)
+
     def _judge(self, attempt: Attempt, count: int, hint: int) -> tuple[DeliveryState, int]:
         if attempt.status is not None and 200 <= attempt.status < 300:
             return DeliveryState.DELIVERED, self.due

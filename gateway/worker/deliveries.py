@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.core.delivery import SPAN, Delivery, DeliveryState
+from gateway.core.delivery import SPAN, Attempt, Delivery, DeliveryState
+from gateway.core.policy import SECOND
 from gateway.store.port import Gone, Saved, Store, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.port import Postman
 from gateway.worker.schedule import Schedule
 from gateway.worker.tasks import Tasks
 
-_STORE_DOWN_PAUSE = 1_000
+_STORE_DOWN_PAUSE = 1 * SECOND
+_AFTER_DEFECT = 60 * SECOND
 _AT_ONCE = 64
 """Attempts under way together on one replica."""
 
@@ -62,6 +64,10 @@ class Deliveries:
         except StoreDown:
             self._schedule.set(delivery_id, self._clock.now() + _STORE_DOWN_PAUSE)
             return
+        except Exception:
+            # The record stands as it was, so it says how to go on; the task's failure is told.
+            self._schedule.set(delivery_id, self._clock.now() + _AFTER_DEFECT)
+            raise
         if saved is Saved.SAVED and tried.state is DeliveryState.PENDING:
             self._followed[delivery_id] = (tried, self._followed[delivery_id][1])
             self._schedule.set(delivery_id, tried.due)
@@ -73,10 +79,11 @@ class Deliveries:
         async with self._room:
             job = await self._store.read(delivery.job_id)
             body = await self._store.read_body(delivery.job_id)
-            if isinstance(job, Gone):
-                # Kept for the whole schedule, so only an emptied store can have lost it.
-                raise StoreDown("the delivery's job is not in the store")
-            attempt, hint = await self._postman.deliver(delivery, job, body or b"", self._clock.now())
+            now = self._clock.now()
+            if isinstance(job, Gone) or body is None:
+                # Kept for the whole schedule, so the receiver's own Retry-After has stretched it too far.
+                return delivery.abandoned(Attempt(at=now, took=0, error="the outcome is no longer kept"))
+            attempt, hint = await self._postman.deliver(delivery, job, body, now)
         return delivery.after(attempt, hint=hint)
 
     async def _save(self, before: Delivery, after: Delivery) -> Saved:

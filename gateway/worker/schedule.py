@@ -18,9 +18,12 @@ class Schedule:
         self._times: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
         self._armed: asyncio.TimerHandle | None = None
+        self._stopped = False
 
     def set(self, key: str, at: int) -> None:
         """Have `key` due at `at` (ms of the store's time)."""
+        if self._stopped:
+            return
         self._times[key] = at
         heapq.heappush(self._heap, (at, key))
         if self._heap[0] == (at, key):
@@ -31,7 +34,8 @@ class Schedule:
         self._times.pop(key, None)
 
     def stop(self) -> None:
-        """Forget everything."""
+        """Forget everything, for good: what is still under way sets no more."""
+        self._stopped = True
         self._times.clear()
         self._heap.clear()
         if self._armed is not None:

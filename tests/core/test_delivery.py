@@ -69,3 +69,10 @@ def test_retry_after_is_a_lower_bound(hint: int, due: int | None):
     after = NEW.after(tried(503), hint=hint)
     planned = NEW.after(tried(503)).due
     assert after.due == (due or planned)
+
+
+def test_what_is_abandoned_has_failed():
+    """With the attempt that says why; nothing more is due."""
+    after = NEW.abandoned(Attempt(at=1_000, took=0, error="the outcome is no longer kept"))
+    assert (after.state, after.revision, after.due) == (DeliveryState.FAILED, 2, NEW.due)
+    assert after.attempts[-1].error == "the outcome is no longer kept"

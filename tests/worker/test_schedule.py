@@ -94,10 +94,11 @@ async def test_a_due_key_may_be_set_again():
 
 
 async def test_stopping_forgets_everything():
-    """No timer is left."""
+    """No timer is left, and none comes after."""
     diary = Diary()
     diary.schedule.set("job", 1_000)
     diary.schedule.stop()
+    diary.schedule.set("late", 1_000)
     await asyncio.sleep(5)
     assert diary.noted == []
 
