@@ -45,8 +45,8 @@ class Entry:
 
     def __init__(self, stored: Stored, follower: str, start: StartRequest | None) -> None:
         self.job = stored.job
-        self.saved = stored.job.revision
-        """The revision that the store has."""
+        self.saved = stored.job
+        """The newest record that the store has."""
         self.sealed_start = stored.start
         self.start = start
         self.credential = stored.credential
@@ -104,9 +104,9 @@ class Driver:
         return len(self._entries)
 
     def job(self, job_id: str) -> Job | None:
-        """Return the newest record of a job that is followed here, if its callers may see it already."""
+        """Return the newest record of a job that is followed here and that the store has; a later one is published."""
         entry = self._entries.get(job_id)
-        return None if entry is None or entry.job.revision > entry.saved else entry.job
+        return None if entry is None else entry.saved
 
     def follow(self, stored: Stored, follower: str, start: StartRequest | None = None) -> None:
         """Go on with a job that the store says `follower`, an incarnation of this replica, follows."""
@@ -256,13 +256,13 @@ class Driver:
         if entry.job.state is not before.state:
             # Nobody is answered by a new leg alone: it is saved while it is already read.
             await asyncio.wait({entry.saving}, timeout=None if and_wait else self._answer_unsaved)
-        if self._follows(entry) or entry.saved == entry.job.revision:
+        if self._follows(entry):
             self._feed.publish(entry.job, entry.body)
 
     async def _save(self, entry: Entry) -> None:
         """Bring the store up to the newest record, one change at a time, each tried until its fate is known."""
         try:
-            while entry.saved < entry.job.revision:
+            while entry.saved.revision < entry.job.revision:
                 save = self._change(entry)
                 answer = await self._save_surely(entry, save)
                 if answer is Saved.FENCED:
@@ -270,7 +270,8 @@ class Driver:
                     self._lost(entry.job.id)
                     return
                 # A record that the store has lost lives on here, for whoever waits for it here.
-                entry.saved = save.job.revision
+                entry.saved = save.job
+                self._feed.publish(entry.saved, entry.body)
         finally:
             entry.saving = None
         if entry.job.state.terminal:
@@ -280,7 +281,7 @@ class Driver:
         job, policy = entry.job, self._policy(entry)
         return Save(
             job=job,
-            revision=entry.saved,
+            revision=entry.saved.revision,
             operation=f"{job.id}.{job.revision}.{self._random(6).hex()}",
             keep=kept_for(job, policy, self._clock.now()),
             tombstone=policy.retention + policy.tombstone,
