@@ -28,10 +28,10 @@ class Arguments(msgspec.Struct, frozen=True):
     query: str | None
     body: bytes
     content_type: str | None
-    in_query: bool
+    in_query: bool = False
     """Whether the trigger reads its arguments from the query."""
-    is_object: bool
-    """Whether the body is a JSON object, into which `$callMode` can go."""
+    scanned: Scanned | None = None
+    """The body, where it is a JSON object, into which `$callMode` can go."""
 
     def asking(self, mode: UpstreamMode | None) -> tuple[str | None, bytes]:
         """Return query and body with `$callMode` set to `mode`; with None, or in a body that is no object, without."""
@@ -39,8 +39,8 @@ class Arguments(msgspec.Struct, frozen=True):
             return self.query, self.body
         if self.in_query:
             return splice_query(scan_query(self.query or ""), mode.value), self.body
-        if self.is_object:
-            return self.query, splice(scan(self.body), mode.value)
+        if self.scanned is not None:
+            return self.query, splice(self.scanned, mode.value)
         return self.query, self.body
 
 
@@ -58,14 +58,15 @@ def _read(method: str, query: str | None, body: bytes, content_type: str | None)
     clean_query = None if from_query is None else cut_query(from_query)
     said_in_query = None if from_query is None else from_query.call_mode
     if in_query:
-        return Arguments(said_in_query, clean_query, body, content_type, in_query=True, is_object=False)
+        return Arguments(said_in_query, clean_query, body, content_type, in_query=True)
     scanned = _scanned(body, content_type)
     if scanned is None or not scanned.is_object:
-        return Arguments(said_in_query, clean_query, body, content_type, in_query=False, is_object=False)
+        return Arguments(said_in_query, clean_query, body, content_type)
     if scanned.call_mode is not None and said_in_query is not None:
         raise BadArgumentsProblem("`$callMode` is both in the body and in the query")
     said = scanned.call_mode if said_in_query is None else said_in_query
-    return Arguments(said, clean_query, cut(scanned), JSON, in_query=False, is_object=True)
+    without = scanned if scanned.member is None else scan(cut(scanned))
+    return Arguments(said, clean_query, without.body, JSON, scanned=without)
 
 
 def _scanned(body: bytes, content_type: str | None) -> Scanned | None:

@@ -25,7 +25,7 @@ OBJECTS = [
 def test_a_json_object(content_type, body, said, asking, plain):
     """Is one whatever its label says; goes upstream as JSON, its numbers and order as sent."""
     arguments = read_arguments("POST", None, body, content_type)
-    assert (arguments.call_mode, arguments.content_type, arguments.is_object) == (said, JSON, True)
+    assert (arguments.call_mode, arguments.content_type, arguments.scanned is not None) == (said, JSON, True)
     assert arguments.asking(None) == (None, plain)
     if asking is not None:
         assert arguments.asking(ASYNC) == (None, asking)
@@ -45,7 +45,7 @@ OTHERS = [
 def test_any_other_body_goes_untouched(content_type, body):
     """Without `$callMode`, under its own label."""
     arguments = read_arguments("POST", None, body, content_type)
-    assert (arguments.call_mode, arguments.content_type, arguments.is_object) == (None, content_type, False)
+    assert (arguments.call_mode, arguments.content_type, arguments.scanned is not None) == (None, content_type, False)
     assert arguments.asking(ASYNC) == (None, body)
 
 
@@ -86,7 +86,7 @@ def test_a_get_has_its_arguments_in_the_query():
 def test_a_get_without_a_query():
     """Gets one only if a mode is asked for."""
     arguments = read_arguments("GET", None, b"", None)
-    assert arguments == Arguments(None, None, b"", None, in_query=True, is_object=False)
+    assert arguments == Arguments(None, None, b"", None, in_query=True)
     assert arguments.asking(None) == (None, b"")
     assert arguments.asking(ASYNC) == ("$callMode=AsyncRequestReply", b"")
 
