@@ -15,7 +15,7 @@ from contextlib import suppress
 from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.delivery import SPAN, Delivery
-from gateway.core.errors import InternalError
+from gateway.core.errors import InternalError, StoreUnavailable
 from gateway.core.ids import make_id, partition_of
 from gateway.core.job import Job
 from gateway.core.outcome import problem_outcome
@@ -41,12 +41,25 @@ _SLACK = HOUR
 class Entry:
     """One followed job: its newest record, and how much of it the store has."""
 
-    __slots__ = ("body", "credential", "delivery", "follower", "job", "saved", "saving", "sealed_start", "start")
+    __slots__ = (
+        "body",
+        "credential",
+        "delivery",
+        "follower",
+        "forgotten",
+        "job",
+        "saved",
+        "saving",
+        "sealed_start",
+        "start",
+    )
 
     def __init__(self, stored: Stored, follower: str, start: StartRequest | None) -> None:
         self.job = stored.job
         self.saved = stored.job
         """The newest record that the store has."""
+        self.forgotten = False
+        """The store has lost the job. It lives on here, for whoever waits for it here."""
         self.sealed_start = stored.start
         self.start = start
         self.credential = stored.credential
@@ -98,6 +111,8 @@ class Driver:
         self._schedule = Schedule(clock, self._due)
         self._starts: set[asyncio.Task[None]] = set()
         """The steps that wait for a start's answer."""
+        self._disowned: set[str] = set()
+        """A few for every outage of the store that calls came in upon."""
         self._stopping = False
 
     def __len__(self) -> int:
@@ -121,6 +136,10 @@ class Driver:
             self.follow(stored, follower)
         else:
             entry.follower = follower
+
+    def disown(self, job_id: str) -> None:
+        """Never start this job, should it be in the store after all: its caller was told that nothing was sent."""
+        self._disowned.add(job_id)
 
     def drop_others(self, follower: str) -> None:
         """Stop following what did not come along to the incarnation `follower`."""
@@ -187,12 +206,18 @@ class Driver:
                 return action.event
 
     async def _start(self, entry: Entry, action: Start) -> e.Event | None:
+        if entry.job.id in self._disowned:
+            return e.GaveUp(problem_outcome(StoreUnavailable()))
         start = self._opened_start(entry)
         if start is None:
             return e.GaveUp(problem_outcome(InternalError("no key of the keyring opens the job's start")))
         await self._advance(entry, e.StartIntended(), and_wait=True)
         if not self._follows(entry):
             return None
+        if entry.forgotten:
+            # After a crash nobody would know that this start was sent.
+            lost = StoreUnavailable("the store has lost the job; nothing was sent")
+            return e.StartRefused(problem_outcome(lost), frees_key=True)
         step = asyncio.current_task()
         assert step is not None, "a step is a task"
         self._starts.add(step)
@@ -269,7 +294,7 @@ class Driver:
                     self._drop(entry)
                     self._lost(entry.job.id)
                     return
-                # A record that the store has lost lives on here, for whoever waits for it here.
+                entry.forgotten = answer is Saved.MISSING
                 entry.saved = save.job
                 self._feed.publish(entry.saved, entry.body)
         finally:
@@ -291,10 +316,15 @@ class Driver:
 
     async def _save_surely(self, entry: Entry, save: Save) -> Saved:
         for tries in itertools.count():
+            pause = _SAVE_AGAIN[min(tries, len(_SAVE_AGAIN) - 1)]
             try:
                 return await self._store.save(save, entry.follower)
             except StoreDown:
-                await asyncio.sleep(_SAVE_AGAIN[min(tries, len(_SAVE_AGAIN) - 1)])
+                pass
+            except Exception as error:  # noqa: BLE001 - as anywhere here, a defect costs the job a pause
+                self._failed(error)
+                pause = _AFTER_DEFECT / 1000
+            await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
     def _delivery(self, job: Job) -> Delivery:

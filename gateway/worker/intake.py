@@ -96,6 +96,7 @@ class Intake:
             answer = await self._store.create(new, follower, keep=keep)
         except StoreDown as error:
             # It may be in the store all the same. Nobody must ever start it: the caller is told to try again.
+            self._driver.disown(new.job.id)
             self._disown(new, follower)
             raise StoreUnavailable from error
         match answer:

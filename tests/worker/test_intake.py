@@ -182,6 +182,21 @@ class TestStoreDown:
             assert [rows async for rows in it.store.inner.take_over(ME, "other")] == []
             assert it.upstream.starts == []
 
+    async def test_a_lease_that_was_lost_too(self):
+        """The job comes back to this replica under its new name, before it could be ended: it is not started."""
+        async with door() as (it, intake):
+            it.store.deaf.add("create")
+            with pytest.raises(StoreUnavailable):
+                await intake.accept(order())
+            it.store.deaf.clear()
+            async for rows in it.store.inner.take_over(ME, "me-again"):
+                for row in rows:
+                    it.driver.refollow(row, "me-again")
+            await asyncio.sleep(60)
+            (job_id,) = it.disowned
+            assert it.upstream.starts == []
+            assert (await it.saved(job_id)).error == "store-unavailable"
+
     async def test_the_key_is_free_again(self):
         """The caller was told to try again: the next call with the same key is a new job."""
         async with door() as (it, intake):
