@@ -49,7 +49,11 @@ def identify(bearer: str | None, keyring: Keyring) -> Caller:
     principal. Nothing is verified here.
     """
     if bearer is None:
-        raise CredentialMissing("send `Authorization: Bearer …`; it goes to the upstream as it is")
+        # RFC 9110 15.5.2: a 401 has to name the scheme.
+        raise CredentialMissing(
+            "send `Authorization: Bearer …`; it goes to the upstream as it is",
+            headers=(("WWW-Authenticate", "Bearer"),),
+        )
     token = keyring.hash("token", bearer)
     claims = _claims(bearer)
     return Caller(token if claims is None else keyring.hash("principal", *claims), token, bearer)
