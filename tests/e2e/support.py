@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 
 from gateway.app import running
 from gateway.worker.settings import CallbackSettings
@@ -38,8 +39,8 @@ class Answer:
 
     @property
     def problem(self) -> str | None:
-        """The problem's code; None if this is the upstream's own answer."""
-        if self.headers.get("Content-Type") != "application/problem+json":
+        """The problem's code; None if this is the upstream's own answer, or to a HEAD."""
+        if not self.body or self.headers.get("Content-Type") != "application/problem+json":
             return None
         return self.json["type"].removeprefix(PROBLEM)
 
@@ -146,3 +147,39 @@ def written(directory: Path, text: str) -> str:
     path = directory / "gateway.yaml"
     path.write_text(text)
     return str(path)
+
+
+async def exchange(url: str, request: bytes) -> Answer | None:
+    """Send raw bytes to the host of `url`; return its first final answer, or None if it closed without one."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        async with asyncio.timeout(10):
+            return await _read_answer(reader)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> Answer:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    status_line, *lines = head.rstrip().split("\r\n")
+    headers = CIMultiDict((name, value.strip()) for name, _, value in (line.partition(":") for line in lines))
+    body = await reader.readexactly(int(headers.get("Content-Length", "0")))
+    return Answer(int(status_line.split(" ")[1]), headers, body)
+
+
+def check_problem(answer: Answer, status: int, code: str) -> str:
+    """See that an answer is the problem `code`, whole and by RFC 9457; return its detail."""
+    assert (answer.status, answer.problem) == (status, code), answer
+    document = answer.json
+    assert document["status"] == status
+    assert document["title"]
+    assert isinstance(document["retryable"], bool)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Job-Status" not in answer.headers
+    return document["detail"]

@@ -257,7 +257,7 @@ SLOW = policy(start_wait=200, upstream_mode=UpstreamMode.LONG_POLL)
 
 
 async def test_accepting_modes_answer_before_a_slow_start_does(redis_url):
-    """An async call gets 202, forget 200, callback 202, stream its event `starting`; then the exact outcome, one start each."""
+    """A 202, a 200, or the event `starting`; then the exact outcome, of one start each."""
     async with (
         simulated(Settings(leg=5)) as (simulator, origin),
         receiving() as receiver,
