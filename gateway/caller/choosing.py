@@ -50,7 +50,7 @@ def choose(said: Said, policy: Policy) -> Choice:
     return Choice(
         mode=mode,
         wait=min(wish.wait * SECOND, policy.wait) if waits and wish.wait is not None else policy.wait,
-        on_timeout=_on_timeout(said.on_timeout),
+        on_timeout=read_on_timeout(said.on_timeout),
         respond_async=wish.respond_async,
         preference_applied=applied(granted),
     )
@@ -82,7 +82,8 @@ def _demanded(name: str, policy: Policy) -> CallerMode:
     return mode
 
 
-def _on_timeout(value: str | None) -> OnTimeout | None:
+def read_on_timeout(value: str | None) -> OnTimeout | None:
+    """Return what a caller says of a wait that runs out, if it does. Raises `BadRequest`."""
     if value is None:
         return None
     try:

@@ -64,13 +64,16 @@ def accepted(job: Job, call: Call, now: int) -> Reply:
     return Reply(202, headers, monitor(job, call.policy, urls))
 
 
-def wait_ran_out(job: Job, call: Call, now: int) -> Step:
-    """Answer a caller whose wait is over while the job goes on."""
+def wait_ran_out(job: Job, call: Call, now: int, *, may_redirect: bool = True) -> Step:
+    """Answer a caller whose wait is over while the job goes on.
+
+    `may_redirect`: False for one that has had all its redirects; another loop of them would not be an answer.
+    """
     urls = call.urls(job)
     match call.on_timeout or call.policy.on_timeout or _unsaid(call):
         case OnTimeout.ACCEPT:
             return accepted(job, call, now)
-        case OnTimeout.REDIRECT:
+        case OnTimeout.REDIRECT if may_redirect:
             return Reply(call.policy.redirect_status, (("Location", urls.wait(0)),))
         case _:
             after = ("Retry-After", str(retry_after(job, call.policy, now)))

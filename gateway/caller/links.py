@@ -29,9 +29,12 @@ class JobUrls(msgspec.Struct, frozen=True):
         """200 while it runs, then a redirect to the result."""
         return self._url("/poll")
 
-    def wait(self, hop: int) -> str:
-        """Held, then a redirect to the next hop or the outcome."""
-        return self._url("/wait", f"hop={hop}")
+    def wait(self, hop: int, on_timeout: str | None = None) -> str:
+        """Held, then a redirect to the next hop or the outcome.
+
+        `on_timeout`: what the caller said of a wait that runs out, for clients that send it with their first call only.
+        """
+        return self._url("/wait", f"hop={hop}" if on_timeout is None else f"hop={hop}&on-timeout={on_timeout}")
 
     @property
     def result(self) -> str:

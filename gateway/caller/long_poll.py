@@ -18,5 +18,5 @@ def render(job: Job, call: Call, now: int) -> Step:
     if (step := held(job, call, now, call.arrived + call.policy.hold)) is not None:
         return step
     if call.hop >= call.policy.max_hops:
-        return wait_ran_out(job, call, now)
-    return Reply(call.policy.redirect_status, (("Location", call.urls(job).wait(call.hop + 1)),))
+        return wait_ran_out(job, call, now, may_redirect=False)
+    return Reply(call.policy.redirect_status, (("Location", call.urls(job).wait(call.hop + 1, call.on_timeout)),))

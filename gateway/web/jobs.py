@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.caller import long_poll, polling
+from gateway.caller.choosing import read_on_timeout
 from gateway.caller.common import ambiguous, ended
 from gateway.caller.monitor import monitor, retry_after
 from gateway.caller.port import Call, ProblemReply, Renderer, Reply, Step, Stream, Wait
@@ -13,7 +14,7 @@ from gateway.core.exchange import Headers
 from gateway.core.ids import is_id
 from gateway.core.job import Job
 from gateway.core.modes import CallerMode
-from gateway.core.policy import SECOND, Policy
+from gateway.core.policy import SECOND, OnTimeout, Policy
 from gateway.web import cors
 from gateway.web.access import readable
 from gateway.web.answering import answer, urls_for
@@ -41,7 +42,8 @@ async def poll(request: web.Request) -> web.StreamResponse:
 async def wait(request: web.Request) -> web.StreamResponse:
     """`/-/jobs/{id}/wait?hop=N`: one hop of the redirect loop."""
     hop = min(_number(request.query.get("hop"), 0), _MAX_HOP)
-    return await _answer(request, long_poll.render, mode=CallerMode.LONG_POLL, hop=hop)
+    said = read_on_timeout(request.headers.get("Call-On-Timeout", request.query.get("on-timeout")))
+    return await _answer(request, long_poll.render, mode=CallerMode.LONG_POLL, hop=hop, on_timeout=said)
 
 
 async def result(request: web.Request) -> web.StreamResponse:
@@ -87,7 +89,13 @@ async def preflight(request: web.Request) -> web.Response:
 
 
 async def _answer(
-    request: web.Request, render: Renderer, *, mode: CallerMode | None = None, hop: int = 0, wait: int = 0
+    request: web.Request,
+    render: Renderer,
+    *,
+    mode: CallerMode | None = None,
+    hop: int = 0,
+    wait: int = 0,
+    on_timeout: OnTimeout | None = None,
 ) -> web.StreamResponse:
     job = await _job(request)
     policy = _policy(request, job)
@@ -99,6 +107,7 @@ async def _answer(
         arrived=now,
         mode=mode,
         until=now + min(wait, policy.wait),
+        on_timeout=on_timeout,
         hop=hop,
     )
     return await answer(request, job.id, call, render)

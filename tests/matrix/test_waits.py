@@ -180,18 +180,23 @@ async def test_call_on_timeout_comes_before_a_preference(virtual, said):
         check_outcome(stage, await go_on_waiting(stage.client, answer))
 
 
-@pytest.mark.parametrize("means", [None, OnTimeout.FAIL, OnTimeout.ACCEPT])
-async def test_a_redirect_loop_ends_after_the_hops_that_a_route_allows(virtual, means):
-    """As a wait that ran out: clients silently stop at limits of their own, so there is a proper answer before."""
-    async with virtual(policy=policy(max_hops=4, on_timeout=means)) as stage:
-        answer = await stage.client.start(call(Call_Mode="long-poll"))
+@pytest.mark.parametrize("route_says", [None, *OnTimeout])
+@pytest.mark.parametrize("caller_says", [None, OnTimeout.ACCEPT, OnTimeout.REDIRECT, OnTimeout.FAIL])
+async def test_a_redirect_loop_ends_after_the_hops_that_a_route_allows(virtual, caller_says, route_says):
+    """As a wait that ran out, in the way that its caller said with the first call, and never in another loop.
+
+    Clients silently stop at limits of their own, so there is a proper answer before.
+    """
+    said = {} if caller_says is None else {"Call_On_Timeout": caller_says}
+    async with virtual(policy=policy(max_hops=4, on_timeout=route_says)) as stage:
+        answer = await stage.client.start(call(Call_Mode="long-poll", **said))
         hops = 0
         while answer.status == 303:
             hops += 1
             answer = await stage.client.get(answer.headers["Location"])
         assert hops == 4
         assert 125 <= answer.at <= 125 + 5 * SLACK
-        if means is OnTimeout.ACCEPT:
+        if (caller_says or route_says) is OnTimeout.ACCEPT:
             check_outcome(stage, await go_on_polling(stage.client, answer))
         else:
             check_timeout(answer, CallerMode.LONG_POLL)
