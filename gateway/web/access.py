@@ -38,14 +38,15 @@ async def readable(request: web.Request, gateway: Gateway, job_id: str) -> Job:
     raise NotFound("no job has this id, or it is not yours")
 
 
-async def prove(gateway: Gateway, job_id: str, caller: Caller) -> None:
+async def prove(gateway: Gateway, job_id: str, caller: Caller) -> Job | None:
     """See that `caller`, who claims to be the job's principal, has a token that the upstream accepts.
 
-    Raises `CredentialUnproven`.
+    Return the job; None if its record is gone. Raises `CredentialUnproven`.
     """
     job = await _find(gateway, job_id)
     if isinstance(job, Job) and not await _owns(gateway, job, caller):
         raise CredentialUnproven("make a call that the upstream accepts with this token, then repeat this one")
+    return job if isinstance(job, Job) else None
 
 
 async def _find(gateway: Gateway, job_id: str) -> Job | Gone:

@@ -9,7 +9,15 @@ from gateway.caller.arguments import Arguments, read_arguments
 from gateway.caller.choosing import Choice, Said, choose
 from gateway.caller.port import Call
 from gateway.caller.renderers import renderer
-from gateway.core.errors import BadCallback, BadRequest, BodyTooLarge, Draining, MethodNotAllowed, PrefetchRefused
+from gateway.core.errors import (
+    BadCallback,
+    BadRequest,
+    BodyTooLarge,
+    Draining,
+    KeyReused,
+    MethodNotAllowed,
+    PrefetchRefused,
+)
 from gateway.core.exchange import Headers
 from gateway.core.modes import CallerMode
 from gateway.core.policy import Policy
@@ -76,7 +84,9 @@ async def _run(
     accepted = await gateway.tasks.finish(gateway.intake.accept(order))
     extra: Headers = ()
     if accepted.replayed:
-        await prove(gateway, accepted.job_id, caller)
+        earlier = await prove(gateway, accepted.job_id, caller)
+        if earlier is not None and order.callback_url not in {None, earlier.callback_url}:
+            raise KeyReused("the job of this key was accepted without this callback", job_id=earlier.id)
         extra = (("Idempotent-Replayed", "true"),)
     if choice.preference_applied is not None:
         extra = (*extra, ("Preference-Applied", choice.preference_applied))
