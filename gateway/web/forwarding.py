@@ -11,15 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from multidict import CIMultiDictProxy
 
-from gateway.core.errors import AmbiguousHeader
 from gateway.core.exchange import Headers
 from gateway.web.settings import WebSettings
-
-CONTROL = (
-    "Authorization", "Call-Mode", "Call-On-Timeout", "Callback-Url", "Content-Type", "Host", "Idempotency-Key",
-    "Last-Event-ID",
-)  # fmt: skip
-"""Fields that decide something, and so may come once."""
 
 _HOP_BY_HOP = {
     "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
@@ -41,13 +34,6 @@ _OF_PROXIES = (
     "cf-",
     "sec-",
 )
-
-
-def refuse_ambiguous(headers: CIMultiDictProxy[str]) -> None:
-    """Raise `AmbiguousHeader` if a field that decides something comes more than once."""
-    for name in CONTROL:
-        if len(headers.getall(name, ())) > 1:
-            raise AmbiguousHeader(f"`{name}` may come once")
 
 
 def upstream_headers(headers: CIMultiDictProxy[str], content_type: str | None) -> Headers:

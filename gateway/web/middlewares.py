@@ -9,9 +9,8 @@ import structlog
 from aiohttp import web
 
 from gateway.core.errors import InternalError, MethodNotAllowed, NotATrigger, Problem
-from gateway.web import cors, replies
+from gateway.web import cors, hygiene, replies
 from gateway.web.answering import caller_origin
-from gateway.web.forwarding import refuse_ambiguous
 from gateway.web.gateway import GATEWAY
 from gateway.web.log import noted
 
@@ -71,7 +70,7 @@ def _monitor(request: web.Request, error: Problem) -> str | None:
 @web.middleware
 async def check_hygiene(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what two servers could read in two ways, before anybody acts on one of them."""
-    refuse_ambiguous(request.headers)
+    hygiene.check(request)
     return await handler(request)
 
 

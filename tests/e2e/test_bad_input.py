@@ -147,6 +147,35 @@ async def test_what_no_parser_may_read_is_refused_by_the_first(gateway, fields):
     assert simulator.counters.starts == 0
 
 
+UNCLEAR = {
+    "a host with a user": ("HTTP/1.1", "Host: user@gw.test"),
+    "a host with a space": ("HTTP/1.1", "Host: gw test"),
+    "two hosts in one": ("HTTP/1.1", "Host: gw.test, evil.test"),
+    "a host with a path": ("HTTP/1.1", "Host: gw.test/x"),
+    "a host with a bad port": ("HTTP/1.1", "Host: gw.test:80a"),
+    "an escaped host": ("HTTP/1.1", "Host: gw%2etest"),
+    "no host": ("HTTP/1.1", "Host: "),
+    "another coding": ("HTTP/1.1", "Host: gw.test", "Transfer-Encoding: gzip, chunked"),
+    "a later version": ("HTTP/2.0", "Host: gw.test"),
+    "an earlier version": ("HTTP/0.9", "Host: gw.test"),
+}
+"""Requests that another server could read otherwise: their version and fields."""
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+async def test_what_has_two_readings_is_refused(gateway, name):
+    """A problem, and nothing started: whoever is behind must not read it in the other way."""
+    simulator, caller = gateway
+    version, *fields = UNCLEAR[name]
+    body = "2\r\n{}\r\n0\r\n\r\n" if "coding" in name else "{}"
+    framing = [] if "coding" in name else ["Content-Length: 2"]
+    lines = (f"POST /t/folder/async {version}", *fields, f"Authorization: Bearer {TOKEN}", *framing, "", body)
+    answer = await exchange(caller.url, "\r\n".join(lines).encode())
+    assert answer is not None
+    check_problem(answer, 400, "bad-request")
+    assert simulator.counters.starts == 0
+
+
 async def test_a_body_over_the_limit_is_refused_though_it_says_no_length(gateway):
     """The limit counts what comes, and the connection is not used again."""
     simulator, caller = gateway
