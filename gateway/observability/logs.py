@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from collections.abc import MutableMapping
-from functools import lru_cache
-from typing import Any
 
 import structlog
 
+from gateway.observability.secrets import without_secrets
 from gateway.observability.settings import LogSettings
-
-_SECRET_NAMES = re.compile(r"authorization|bearer|token|secret|password|cookie|credential|api[-_]?key", re.IGNORECASE)
-_SECRET_VALUES = re.compile(r"(?i)\bbearer\s+[^\s\"',]+|\b(sig|access_token|token)=[^&\s\"']+|(?<=://)[^/@\s]+@")
-_SUSPECT = re.compile(r"[\s=@]")
-"""In every secret value: most values hold none of it, and need no second look."""
-_REMOVED = "[removed]"
-
-EventDict = MutableMapping[str, Any]
-
-
-@lru_cache(maxsize=1024)
-def _names_a_secret(name: str) -> bool:
-    """Whether a field is a credential by its name; names are few, and come with every line."""
-    return _SECRET_NAMES.search(name) is not None
-
-
-def without_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Take out whatever is named or looks like a credential, at any depth that the gateway logs."""
-    for name, value in event.items():
-        if name != "event" and _names_a_secret(name):
-            event[name] = _REMOVED
-        elif isinstance(value, str) and _SUSPECT.search(value):
-            event[name] = _SECRET_VALUES.sub(_REMOVED, value)
-    return event
 
 
 def configure(settings: LogSettings) -> None:

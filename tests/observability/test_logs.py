@@ -1,0 +1,134 @@
+"""What goes to standard error: one JSON object a line, or a line for people; libraries the same; no secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import types
+
+import pytest
+import structlog
+
+from gateway.observability.logs import configure
+from gateway.observability.settings import LogSettings
+
+SECRET = "dGhlLXNlY3JldA"
+
+
+@pytest.fixture
+def stderr(monkeypatch):
+    """A standard error of the test's own, with everything that `configure` changes put back at the end."""
+    stream = io.StringIO()
+    root, aiohttp_server = logging.getLogger(), logging.getLogger("aiohttp.server")
+    handlers, level, server_level = root.handlers[:], root.level, aiohttp_server.level
+    before = structlog.get_config()
+    # Not `sys.stderr` itself, which pytest takes back between a fixture and its test.
+    monkeypatch.setattr("gateway.observability.logs.sys", types.SimpleNamespace(stderr=stream))
+    # As `force=True` would, but without closing what belongs to pytest.
+    for handler in handlers:
+        root.removeHandler(handler)
+    yield stream
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(level)
+    aiohttp_server.setLevel(server_level)
+    structlog.configure(**before)
+
+
+def lines(stream: io.StringIO) -> list[dict]:
+    """Return the lines, each of which must be a JSON object."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_lines_are_json(stderr):
+    """With time, level and fields."""
+    configure(LogSettings(format="json"))
+    structlog.get_logger("x").info("listening", port=8080, path="/t/a\nb")
+    (line,) = lines(stderr)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "listening", "level": "info", "port": 8080, "path": "/t/a\nb"}
+
+
+def test_auto_is_json_where_nobody_looks(stderr):
+    """Standard error is no terminal here."""
+    configure(LogSettings())
+    structlog.get_logger("x").info("listening")
+    assert lines(stderr)[0]["event"] == "listening"
+
+
+def test_the_console(stderr):
+    """For people: no JSON, no colours where there is no terminal, and no secrets either."""
+    configure(LogSettings(format="console"))
+    structlog.get_logger("x").info("listening", port=8080, authorization=SECRET, detail=f"Bearer {SECRET}")
+    assert "listening" in stderr.getvalue()
+    assert "port=8080" in stderr.getvalue()
+    assert not stderr.getvalue().startswith("{")
+    assert SECRET not in stderr.getvalue()
+    assert "\x1b" not in stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)],
+)
+def test_levels(stderr, level: str, told: int):
+    """Nothing below what was asked for."""
+    configure(LogSettings(format="json", level=level))
+    log = structlog.get_logger("x")
+    for name in ("debug", "info", "warning", "error"):
+        getattr(log, name)(name)
+    assert len(lines(stderr)) == told
+
+
+def fail() -> None:
+    """Raise an error whose text and cause hold a secret."""
+    raise RuntimeError(f"Authorization: Bearer {SECRET}") from ValueError(f"redis://:{SECRET}@redis:6379")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_tracebacks(stderr, form: str):
+    """Are on the line, and searched for secrets."""
+    configure(LogSettings(format=form))
+    try:
+        fail()
+    except RuntimeError as error:
+        structlog.get_logger("x").error("defect", exc_info=error)
+    assert SECRET not in stderr.getvalue()
+    assert "in fail" in stderr.getvalue()
+    assert "RuntimeError" in stderr.getvalue()
+    if form == "json":
+        (line,) = lines(stderr)
+        assert "[removed]" in line["exception"]
+
+
+def test_libraries_log_the_same_way(stderr):
+    """Their warnings, arguments and tracebacks; not their chatter."""
+    configure(LogSettings(format="json"))
+    library = logging.getLogger("some.library")
+    library.info("chatter")
+    library.warning("connecting to %s", f"redis://:{SECRET}@redis")
+    try:
+        fail()
+    except RuntimeError:
+        library.exception("failed with Bearer %s", SECRET)
+    first, second = lines(stderr)
+    assert (first["event"], first["level"]) == ("connecting to redis://[removed]@redis", "warning")
+    assert "RuntimeError" in second["exception"]
+    assert SECRET not in stderr.getvalue()
+
+
+def test_what_aiohttp_says_of_malformed_requests_is_not_logged(stderr):
+    """It prints the request, whose bytes may be anything."""
+    configure(LogSettings(format="json"))
+    logging.getLogger("aiohttp.server").error("Error handling request: Bearer %s", SECRET)
+    assert stderr.getvalue() == ""
+
+
+def test_values_that_json_does_not_know(stderr):
+    """Are told by their repr, on one line."""
+    configure(LogSettings(format="json"))
+    structlog.get_logger("x").info("odd", value=object, many={1, 2}, data=b"\xff", pair={("a", 1): ValueError("b")})
+    assert len(lines(stderr)) == 1
