@@ -7,7 +7,7 @@ this hop, to the gateway, or that a server behind might read as something else.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from multidict import CIMultiDictProxy
 
@@ -62,14 +62,14 @@ def _passes(name: str, named_by_connection: set[str]) -> bool:
     )
 
 
-def origin(headers: Mapping[str, str], scheme: str, peer: str | None, settings: WebSettings) -> str:
+def origin(headers: CIMultiDictProxy[str], scheme: str, peer: str | None, settings: WebSettings) -> str:
     """Return scheme and authority that this caller's job URLs begin with."""
     if settings.public_url is not None:
         return settings.public_url
     host = headers.get("Host", "")
     if _trusted(peer, settings.trusted_proxies):
-        scheme = _rightmost(headers.get("X-Forwarded-Proto")) or scheme
-        host = _rightmost(headers.get("X-Forwarded-Host")) or host
+        scheme = _rightmost(headers.getall("X-Forwarded-Proto", ())) or scheme
+        host = _rightmost(headers.getall("X-Forwarded-Host", ())) or host
     return f"{scheme}://{host}"
 
 
@@ -77,9 +77,11 @@ def _trusted(peer: str | None, networks: Sequence[ipaddress.IPv4Network | ipaddr
     if peer is None or not networks:
         return False
     address = ipaddress.ip_address(peer.partition("%")[0])
-    return any(address in network for network in networks)
+    # A socket that listens on both families tells IPv4 peers as IPv6.
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return any((mapped or address) in network for network in networks)
 
 
-def _rightmost(value: str | None) -> str | None:
-    """Return what the nearest proxy said: the last member of a list."""
-    return value.rpartition(",")[2].strip() if value else None
+def _rightmost(values: Sequence[str]) -> str | None:
+    """Return what the nearest proxy said: the last member of the list, whose lines are one list (RFC 9110 5.3)."""
+    return values[-1].rpartition(",")[2].strip() if values else None

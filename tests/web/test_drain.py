@@ -1,0 +1,58 @@
+"""Going away well: who is still being answered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.web.drain import Drain
+
+pytestmark = pytest.mark.looptime
+
+
+async def test_with_nobody_to_answer_it_is_idle_at_once():
+    """Even without time."""
+    assert await Drain().idle(0)
+
+
+async def test_it_waits_for_the_last_one():
+    """And no longer."""
+    drain = Drain()
+
+    async def answering(seconds: float) -> None:
+        with drain.answering():
+            await asyncio.sleep(seconds)
+
+    async with asyncio.TaskGroup() as group:
+        for seconds in (1, 5, 3):
+            group.create_task(answering(seconds))
+        await asyncio.sleep(0)
+        assert await drain.idle(60)
+        assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.01)
+
+
+async def test_it_waits_no_longer_than_it_may():
+    """And says that somebody is left."""
+    drain = Drain()
+    with drain.answering():
+        assert not await drain.idle(2)
+        assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.01)
+    assert await drain.idle(0)
+
+
+async def test_a_handler_that_fails_is_done_too():
+    """What raises is not waited for for ever."""
+    drain = Drain()
+    with pytest.raises(RuntimeError, match="a bug"), drain.answering():
+        raise RuntimeError("a bug")
+    assert await drain.idle(0)
+
+
+async def test_idle_is_for_now():
+    """Whoever comes later is waited for again."""
+    drain = Drain()
+    with drain.answering():
+        pass
+    with drain.answering():
+        assert not await drain.idle(1)
