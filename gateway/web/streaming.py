@@ -40,15 +40,17 @@ async def stream(request: web.Request, watch: Watch, call: Call, fields: Headers
 
 async def _send(response: web.StreamResponse, gateway: Gateway, watch: Watch, call: Call, last_id: int | None) -> None:
     told: object = None
-    while not watch.job.state.terminal:
+    while not (job := watch.job).state.terminal:
         # A job that follows its upstream from URI to URI has nothing new for anybody.
-        view = (watch.job.state, watch.job.message, watch.job.cancel_requested)
-        if view != told and (event := events.change(watch.job, call, last_id)) is not None:
+        view = (job.state, job.message, job.cancel_requested)
+        if view != told and (event := events.change(job, call, last_id)) is not None:
             await response.write(event.frame())
-            last_id = event.id
-        told = view
+        # Whoever listens misses nothing; only a client that comes back may have to begin anew.
+        told, last_id = view, None
         if gateway.drain.hurry:
             return
+        if watch.job is not job:
+            continue  # It came while we wrote, so nobody will be woken for it.
         if not await watch.changed(gateway.clock.now() + _HEARTBEAT) and not gateway.drain.hurry:
             await response.write(b": still here\n\n")
     await response.write((await _final(gateway, watch, call)).frame())

@@ -9,11 +9,11 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from gateway.core.job import Job, State
+from gateway.core.job import Job, OutcomeHead, State
 from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.web.drain import Drain
 from gateway.web.gateway import GATEWAY
-from gateway.web.streaming import stream
+from gateway.web.streaming import _send, stream
 from tests.caller.calls import call
 
 JOB = Job(
@@ -57,3 +57,64 @@ async def test_a_client_that_goes_while_it_is_written_to_is_no_defect():
             told = await response.content.readuntil(b"\n\n")
         assert told == b"retry: 1000\n\n"
         assert (await ended).status == 200
+
+
+class Script:
+    """A watch and a client at once: records that come while the stream waits, or while it writes."""
+
+    def __init__(self, *records: Job, while_writing: bool = False) -> None:
+        self.job, *self._later = records
+        self._while_writing = while_writing
+        self.body = b""
+        self.names: list[str] = []
+
+    async def changed(self, _until: int) -> bool:
+        """Bring the next record, of which there must be one."""
+        self.job = self._later.pop(0)
+        return True
+
+    async def write(self, data: bytes) -> None:
+        """Note the event's name, and let the next record come meanwhile."""
+        self.names += [line[7:].decode() for line in data.splitlines() if line.startswith(b"event: ")]
+        if self._while_writing and self._later:
+            self.job = self._later.pop(0)
+
+
+def record(state: State, revision: int) -> Job:
+    """Return a record of one job."""
+    ended = OutcomeHead(200) if state.terminal else None
+    return JOB.with_(state=state, revision=revision, outcome=ended)
+
+
+async def sent(script: Script, last_id: int | None = None) -> list[str]:
+    """Return the names of the events that the stream sends."""
+    gateway = types.SimpleNamespace(clock=types.SimpleNamespace(now=lambda: 0), drain=Drain(), body_of=_no_body)
+    await _send(script, gateway, script, call(CallerMode.STREAM), last_id)
+    return script.names
+
+
+async def _no_body(_watch: Script) -> bytes:
+    return b""
+
+
+JOURNEY = (
+    record(State.STARTING, 2), record(State.RUNNING, 3), record(State.RUNNING, 4), record(State.RUNNING, 5),
+    record(State.UNKNOWN, 6), record(State.SUCCEEDED, 9),
+)  # fmt: skip
+"""Revisions 4 and 5 are new URIs to follow."""
+
+
+async def test_who_listens_is_told_every_state_by_its_name():
+    """Records that say nothing new are passed over, and are no gap; nor is a jump to the end."""
+    assert await sent(Script(*JOURNEY)) == ["starting", "running", "unknown", "outcome"]
+
+
+async def test_what_comes_while_it_writes_is_not_lost():
+    """Nobody is woken for it any more: it must be seen at once."""
+    assert await sent(Script(*JOURNEY[:2], JOURNEY[-1], while_writing=True)) == ["starting", "running", "outcome"]
+
+
+async def test_who_comes_back_too_late_begins_anew():
+    """Once; from then on it listens as everybody."""
+    assert await sent(Script(*JOURNEY[3:]), last_id=2) == ["resync", "unknown", "outcome"]
+    assert await sent(Script(*JOURNEY[3:]), last_id=5) == ["unknown", "outcome"]
