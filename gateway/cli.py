@@ -63,10 +63,11 @@ async def _serve(settings: Config) -> None:
     from gateway.store.embedded import EmbeddedStoreError
     from gateway.store.port import StoreDown
     from gateway.store.requirements import Unsuitable
+    from gateway.web.servers import WeakParserError
 
     try:
         await serve_gateway(settings, _stop_signal())
-    except (EmbeddedStoreError, KeyringError, Unsuitable, OSError) as error:
+    except (EmbeddedStoreError, KeyringError, Unsuitable, WeakParserError, OSError) as error:
         _fail(str(error))
     except StoreDown as error:
         _fail(f"the store cannot be reached: {error}")
@@ -88,12 +89,15 @@ def check(config: Annotated[Path, typer.Argument(help="Configuration file.")]) -
 @app.command()
 def health(url: Annotated[str, typer.Option(help="What to ask.")] = "http://127.0.0.1:8080/-/healthz") -> None:
     """Ask a running gateway whether it serves: 0 or 1. For container health checks."""
-    from urllib.error import URLError
+    from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 
     try:
         with urlopen(url, timeout=3) as answer:  # noqa: S310 - the operator's own URL
             raise typer.Exit(0 if answer.status == 200 else 1)
+    except HTTPError as answer:
+        answer.close()
+        _fail(f"{url}: {answer}")
     except (URLError, OSError, ValueError) as error:
         _fail(f"{url}: {error}")
 
@@ -115,8 +119,11 @@ def simulate(
     """Run an Orchestrator to develop, demo and test against. Its admin page is at /_sim."""
     from gateway.simulator import Settings
     from gateway.simulator import serve as serve_simulator
+    from gateway.simulator.faults import read_fault
 
     try:
+        for text in fault or ():
+            read_fault(text)
         settings = Settings(
             mode=mode,
             duration=duration,
