@@ -134,6 +134,7 @@ def test_links_carry_the_signature():
     ("pace", "age", "seconds"),
     [
         (Pace(), 0, 1),
+        (Pace(floor=0), 0, 1),
         (Pace(), 10 * SECOND, 2),
         (Pace(), 10 * MINUTE, 15),
         (Pace(typical=10 * SECOND), SECOND, 2),

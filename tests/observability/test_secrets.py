@@ -35,6 +35,13 @@ def test_by_the_name_of_the_field(name: str):
         assert SECRET not in logged(deep={"list": [{name: value}]})
 
 
+def test_header_fields():
+    """Pairs of name and value, as headers are held: a bare cookie looks like nothing."""
+    headers = (("Content-Type", "application/json"), ("Cookie", SECRET), ("X-Api-Key", SECRET.encode()))
+    event = without_secrets(None, "info", {"event": "x", "headers": headers})
+    assert event["headers"] == [["Content-Type", "application/json"], ["Cookie", REMOVED], ["X-Api-Key", REMOVED]]
+
+
 TEXTS = [
     f"Bearer {SECRET}",
     f"bearer   {SECRET}",
