@@ -216,6 +216,7 @@ class TestAnswering:
             release = it.store.hang("save")
             await asyncio.sleep(5)
             assert [call.what for call in it.upstream.reads] == [STATUS, output]
+            assert it.upstream.reads[1].at - it.upstream.reads[0].at < 50
             release.set()
             await it.until(job_id, State.SUCCEEDED)
 

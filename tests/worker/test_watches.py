@@ -256,6 +256,19 @@ async def test_a_new_incarnation_listens_under_its_new_name():
                 assert await before.changed(FAR)
 
 
+async def test_a_listener_under_an_old_name_notices():
+    """A cancellation may be lost: the next wake-up under the old name tells, and nothing watched is forgotten."""
+    async with setting() as it:
+        it.store.records[RUNNING.id] = RUNNING
+        async with it.watches.open(RUNNING.id) as watch:
+            it.me = "me-2"
+            soon(1, it.store.save, ENDED)
+            assert await watch.changed(FAR)
+            await asyncio.sleep(1)
+            assert "me-2" in it.store.channels
+            assert (RUNNING.id, "me-2") in it.store.watched
+
+
 async def test_what_is_followed_here_is_not_read():
     """However often the store wakes this replica for it."""
     async with setting() as it:
