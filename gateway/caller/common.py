@@ -30,7 +30,7 @@ def ambiguous(job: Job, call: Call, now: int) -> Step | None:
     verdict_by = job.changed + call.policy.reconcile_wait
     if now < verdict_by:
         return Wait(verdict_by)
-    return ProblemReply(recorded(job.error, job.message, job.id))
+    return ProblemReply(UpstreamAmbiguous(job.message or "", job_id=job.id))
 
 
 def held(job: Job, call: Call, now: int, until: int) -> Step | None:

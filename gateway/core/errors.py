@@ -27,7 +27,6 @@ Problem
 ├── UpstreamProblem                    the upstream is at fault
 │   ├── UpstreamUnreachable   502  upstream-unreachable   nothing was sent: safe to retry
 │   ├── UpstreamAmbiguous     502  upstream-ambiguous     it may have run: do not send it again
-│   ├── LocationRefused       502  location-refused       it runs, and cannot be followed
 │   ├── UpstreamCredentials   502  upstream-credentials
 │   └── OutcomeUnreadable     502  outcome-unreadable
 └── GatewayProblem                     the gateway is at fault
@@ -228,12 +227,6 @@ class UpstreamAmbiguous(UpstreamProblem):
     """The job may have run."""
 
     code, title = "upstream-ambiguous", "The job may have run; do not send it again"
-
-
-class LocationRefused(UpstreamProblem):
-    """The job runs where the gateway may not follow."""
-
-    code, title = "location-refused", "The job runs, and may not be followed to where the upstream points"
 
 
 class UpstreamCredentials(UpstreamProblem):

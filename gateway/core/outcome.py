@@ -15,10 +15,8 @@ import msgspec
 
 from gateway.core import events as e
 from gateway.core.errors import (
-    LocationRefused,
     OutcomeUnreadable,
     Problem,
-    UpstreamAmbiguous,
     UpstreamCredentials,
     UpstreamUnreachable,
 )
@@ -26,6 +24,9 @@ from gateway.core.exchange import Answer, Exchanged, Failure, Framing, Headers, 
 from gateway.core.job import Leg, LegKind, Outcome, State
 from gateway.core.locations import BadLocation, allowed, resolve
 from gateway.core.modes import UpstreamMode
+
+LOCATION_REFUSED = "location-refused"
+"""What the monitor calls the error of a job that runs where the gateway may not, or cannot, follow it."""
 
 MAX_REDIRECTS = 5
 """Redirects followed in a row that bring the job no further: from output URI to output URI, or of a moved URI."""
@@ -113,7 +114,7 @@ def _accepted_start(answer: Answer, context: StartContext) -> e.Event:
     if answer.status == 202 and answer.header("Location") is not None:
         return _followed(answer, context, UpstreamMode.ASYNC, LegKind.STATUS)
     if answer.status == 202 and not long_poll:
-        return e.StartAmbiguous("the upstream accepted the start and gave no Location to follow", "location-refused")
+        return e.StartAmbiguous("the upstream accepted the start and gave no Location to follow", LOCATION_REFUSED)
     if answer.status == 200 and not answer.body and not long_poll:
         return e.Dispatched()
     if _cut(answer):
@@ -124,14 +125,14 @@ def _accepted_start(answer: Answer, context: StartContext) -> e.Event:
 def _followed(answer: Answer, context: StartContext, mode: UpstreamMode, kind: LegKind) -> e.Event:
     location = answer.header("Location")
     if location is None:
-        return e.StartAmbiguous(f"the upstream answered {answer.status} without a Location", "location-refused")
+        return e.StartAmbiguous(f"the upstream answered {answer.status} without a Location", LOCATION_REFUSED)
     try:
         url = context.origins.follow(context.url, location)
     except BadLocation as error:
-        return e.StartAmbiguous(f"the job runs, but {error}", "location-refused")
+        return e.StartAmbiguous(f"the job runs, but {error}", LOCATION_REFUSED)
     if url in {context.url, context.url.partition("?")[0]}:
         # A trigger may be started by GET: reading it would be a second start.
-        return e.StartAmbiguous("the upstream's Location is the trigger itself", "location-refused")
+        return e.StartAmbiguous("the upstream's Location is the trigger itself", LOCATION_REFUSED)
     return e.Followed(mode, Leg(kind, url))
 
 
@@ -201,7 +202,7 @@ def _redirected(answer: Answer, leg: Leg, origins: Origins, redirects: int) -> e
     try:
         url = origins.follow(leg.url, location)
     except BadLocation as error:
-        return e.Lost(f"the job runs, but {error}", "location-refused")
+        return e.Lost(f"the job runs, but {error}", LOCATION_REFUSED)
     kind = LegKind.OUTPUT if onward and leg.kind is LegKind.STATUS else leg.kind
     return e.Redirected(Leg(kind, url), 0 if onward else redirects + 1)
 
@@ -209,7 +210,7 @@ def _redirected(answer: Answer, leg: Leg, origins: Origins, redirects: int) -> e
 def _endless(leg: Leg) -> e.Event:
     if leg.kind is LegKind.OUTPUT:
         return e.GaveUp(problem_outcome(OutcomeUnreadable("the output URI redirects without end")))
-    return e.Lost("the job runs, but its status URI redirects without end", "location-refused")
+    return e.Lost("the job runs, but its status URI redirects without end", LOCATION_REFUSED)
 
 
 def outcome_of(answer: Answer) -> Outcome:
@@ -307,7 +308,3 @@ def _parses(body: bytes) -> bool:
 
 def _words(failure: Failure) -> str:
     return f"{failure.reason.value}: {failure.detail}" if failure.detail else failure.reason.value
-
-
-AMBIGUITIES: frozenset[str] = frozenset({UpstreamAmbiguous.code, LocationRefused.code})
-"""Problem codes that an `unknown` job can carry."""

@@ -10,7 +10,7 @@ from gateway.core import events as e
 from gateway.core.exchange import Headers, Request
 from gateway.core.job import Leg
 from gateway.core.modes import UpstreamMode
-from gateway.core.outcome import Origins, StartContext, judge_read, judge_start
+from gateway.core.outcome import LOCATION_REFUSED, Origins, StartContext, judge_read, judge_start
 from gateway.core.start import StartRequest
 from gateway.upstream.port import Client
 
@@ -51,7 +51,7 @@ class Triggers:
         if not self._origins.permits(leg.url):
             # The configuration has changed since the leg was saved; the credential does not leave for there.
             return e.Lost(
-                f"{self._origins.setting} no longer allows the host that the job is followed on", "location-refused"
+                f"{self._origins.setting} no longer allows the host that the job is followed on", LOCATION_REFUSED
             )
         request = Request("GET", leg.url, (*_READ_HEADERS, *self._authorization(bearer)))
         exchanged = await self._client.exchange(request, timeout=timeout / 1000)

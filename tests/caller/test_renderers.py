@@ -141,7 +141,7 @@ class TestUnknown:
         job = apply(in_state(State.RUNNING), e.Lost("to elsewhere.example", "location-refused"), NOW)
         step = renderer(CallerMode.SYNC)(job, call(), NOW)
         assert isinstance(step, ProblemReply)
-        assert (step.problem.code, step.problem.detail) == ("location-refused", "to elsewhere.example")
+        assert (step.problem.code, step.problem.detail) == ("upstream-ambiguous", "to elsewhere.example")
 
 
 WAITS_THAT_RUN_OUT = [

@@ -12,7 +12,6 @@ from gateway.core.errors import (
     CallerProblem,
     GatewayProblem,
     JobProblem,
-    LocationRefused,
     Problem,
     StoreUnavailable,
     UpstreamAmbiguous,
@@ -67,7 +66,6 @@ def test_the_two_that_matter_most():
     """Both are 502; one may be sent again and the other must not."""
     assert (UpstreamUnreachable.status, UpstreamUnreachable.retryable) == (502, True)
     assert (UpstreamAmbiguous.status, UpstreamAmbiguous.retryable) == (502, False)
-    assert (LocationRefused.status, LocationRefused.retryable) == (502, False)
     assert (StoreUnavailable.status, StoreUnavailable.retryable) == (503, True)
 
 

@@ -17,7 +17,7 @@ from tests.upstream.http1.raw_origin import HOLD, OK, RST, RawOrigin
 
 METHODS = ("POST", "GET", "PUT", "DELETE")
 AMBIGUOUS = (502, "upstream-ambiguous")
-LOCATION = (502, "location-refused")
+LOCATION = (502, "upstream-ambiguous")
 FINE = (200, None)
 
 AS_GIVEN = {"401": 401, "403": 403, "404": 404, "429": 429, "500-cold": 500}
@@ -226,7 +226,7 @@ async def test_the_token_is_not_sent_to_where_a_location_must_not_lead(redis_url
             fronting(origin.url, shared=with_store(redis_url)) as caller,
         ):
             told = await caller(json={"n": 1})
-            assert (told.status, told.problem, told.json["retryable"]) == (502, "location-refused", False)
+            assert (told.status, told.problem, told.json["retryable"]) == (502, "upstream-ambiguous", False)
             assert "upstream.allowed_hosts" in told.json["detail"]
             view = (await caller("GET", told.json["monitor"])).json
             assert view["status"] == "unknown"
