@@ -77,9 +77,10 @@ async def _owns(gateway: Gateway, job: Job, caller: Caller) -> bool:
 
 async def _accepted_upstream(gateway: Gateway, job: Job, caller: Caller) -> bool:
     """Ask the upstream itself: only a status URI answers at once, and without consequence."""
-    if caller.bearer is None or job.leg is None or job.leg.kind is not LegKind.STATUS:
+    leg = gateway.vault.reveal(job).leg
+    if caller.bearer is None or leg is None or leg.kind is not LegKind.STATUS:
         return False
-    return await gateway.triggers.accepts(job.leg, caller.bearer, timeout=_PROOF_TIMEOUT)
+    return await gateway.triggers.accepts(leg, caller.bearer, timeout=_PROOF_TIMEOUT)
 
 
 def _offer(gateway: Gateway, job: Job, caller: Caller) -> None:

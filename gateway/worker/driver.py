@@ -54,8 +54,8 @@ class Entry:
         "start",
     )
 
-    def __init__(self, stored: Stored, follower: str, start: StartRequest | None) -> None:
-        self.job = stored.job
+    def __init__(self, stored: Stored, job: Job, follower: str, start: StartRequest | None) -> None:
+        self.job = job
         self.saved = stored.job
         """The newest record that the store has."""
         self.forgotten = False
@@ -125,7 +125,7 @@ class Driver:
 
     def follow(self, stored: Stored, follower: str, start: StartRequest | None = None) -> None:
         """Go on with a job that the store says `follower`, an incarnation of this replica, follows."""
-        entry = self._entries[stored.job.id] = Entry(stored, follower, start)
+        entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start)
         self._feed.publish(stored.job)
         self._spawn(entry)
 
@@ -305,7 +305,7 @@ class Driver:
     def _change(self, entry: Entry) -> Save:
         job, policy = entry.job, self._policy(entry)
         return Save(
-            job=job,
+            job=self._vault.conceal(job),
             revision=entry.saved.revision,
             operation=f"{job.id}.{job.revision}.{self._random(6).hex()}",
             keep=kept_for(job, policy, self._clock.now()),

@@ -41,6 +41,14 @@ class Vault(Protocol):
         """Return the start request; None if no key opens it."""
         ...
 
+    def conceal(self, job: Job) -> Job:
+        """Return the record as it is stored."""
+        ...
+
+    def reveal(self, job: Job) -> Job:
+        """Return the record as it is worked with."""
+        ...
+
     def open_credential(self, job_id: str, sealed: bytes) -> str | None:
         """Return the bearer; None if no key opens it."""
         ...

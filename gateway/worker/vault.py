@@ -1,11 +1,20 @@
-"""Sealing and opening what the store may not know: the start until it is answered, the bearer until the job ends."""
+"""Sealing and opening what the store may not know: the start until it is answered, the bearer until the job ends.
+
+The URI that a job is followed on is sealed too: where a tenant asks for no token on redirects, it is itself a secret.
+"""
 
 from __future__ import annotations
+
+import base64
 
 import msgspec
 
 from gateway.auth.keyring import Keyring, SealBroken
+from gateway.core.job import Job, Leg
 from gateway.core.start import StartRequest
+
+_SEALED = "sealed:"
+"""What a sealed URI begins with; no URI that is followed has this scheme."""
 
 
 class Vault:
@@ -31,6 +40,20 @@ class Vault:
         """Return the bearer; None if no key opens it."""
         plain = self._open(sealed, f"credential {job_id}")
         return None if plain is None else plain.decode()
+
+    def conceal(self, job: Job) -> Job:
+        """Return the record as it is stored: with the URI of its leg sealed."""
+        if job.leg is None or job.leg.url.startswith(_SEALED):
+            return job
+        sealed = self._keyring.seal(job.leg.url.encode(), f"leg {job.id}")
+        return job.with_(leg=Leg(job.leg.kind, _SEALED + base64.b64encode(sealed).decode()))
+
+    def reveal(self, job: Job) -> Job:
+        """Return the record with the URI of its leg open; without a leg if no key opens it."""
+        if job.leg is None or not job.leg.url.startswith(_SEALED):
+            return job
+        plain = self._open(base64.b64decode(job.leg.url.removeprefix(_SEALED)), f"leg {job.id}")
+        return job.with_(leg=None if plain is None else Leg(job.leg.kind, plain.decode()))
 
     def hash(self, purpose: str, *parts: str) -> str:
         """Return a keyed hash, 64 hexadecimal digits."""

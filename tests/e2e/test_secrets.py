@@ -13,7 +13,7 @@ from gateway.auth.keyring import generate
 from gateway.simulator import Settings
 from gateway.simulator.faults import FAULTS
 from tests.e2e.support import Answer, Caller, calling, eventually, exchange, serving, written
-from tests.support.rig import BASE_PATH, simulated, with_store
+from tests.support.rig import BASE_PATH, rig, simulated, with_store
 
 BEARER = "canary-bearer-5d1c"
 OWN = "canary-own-credential-77ab"
@@ -142,3 +142,15 @@ async def test_what_a_job_needed_is_dropped_when_it_ends(tmp_path, redis_url):
 
             await eventually(ended)
             assert (await caller("GET", started.json["links"]["result"])).json == {"id": "a"}
+
+
+async def test_the_uri_that_a_job_is_followed_on_is_sealed(redis_url):
+    """Where a tenant asks for no token on redirects, whoever knows the status URI reads the job: the store does not."""
+    shared = with_store(redis_url)
+    async with rig(shared=shared, simulator=Settings(require_auth_on_redirects=False)) as running:
+        status, headers, _ = await running.call(json={"duration": 30}, headers={"Call-Mode": "async"})
+        assert status == 202
+        held = await everything_in(redis_url, shared.prefix)
+        (record,) = (value for key, value in held.items() if headers["Job-Id"] in key and b"rec" in value)
+        assert b"sealed:" in record
+        assert not leaks(b"".join(held.values()), {"status URI": running.upstream_url.partition("//")[2]})
