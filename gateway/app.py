@@ -77,6 +77,8 @@ async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIt
         store = store or await _store(stack, config)
         parts = Assembly(config, store, _keyring(config), stack)
         gateway = parts.gateway
+        # After all that its tasks use was made, so that they end before any of it is closed.
+        stack.push_async_callback(gateway.tasks.close)
         background = Tasks(_defect)
         stack.push_async_callback(background.close)
         await gateway.leases.join(alone=config.store.url is None)
@@ -147,9 +149,7 @@ class Assembly:
     @cached_property
     def tasks(self) -> Tasks:
         """What runs beside the requests."""
-        tasks = Tasks(_defect)
-        self._stack.push_async_callback(tasks.close)
-        return tasks
+        return Tasks(_defect)
 
     @cached_property
     def triggers(self) -> Triggers:
@@ -222,6 +222,7 @@ class Assembly:
             deliver=self.deliveries.follow,
             renamed=lambda: self.watches.resume_all(),  # noqa: PLW0108 - watches need the leases first
             new_name=_incarnation,
+            failed=_defect,
             lease=self._config.worker.lease,
         )
 

@@ -22,7 +22,7 @@ def test_the_mode_table_is_the_one_in_the_code(document):
 
 
 @pytest.mark.parametrize(
-    "document", sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md")) + ["README.md"]
+    "document", ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md"))]
 )
 def test_links_between_documents_lead_somewhere(document):
     """Every relative link names a file that is there."""

@@ -43,8 +43,9 @@ def choose(said: Said, policy: Policy) -> Choice:
     wish = said.preferences
     mode, wished = _mode(said, policy)
     waits = wish.wait is not None and mode is CallerMode.SYNC
+    accepts = (read_on_timeout(said.on_timeout) or policy.on_timeout or OnTimeout.ACCEPT) is OnTimeout.ACCEPT
     granted = Preferences(
-        respond_async=wish.respond_async and (wished or waits),
+        respond_async=wish.respond_async and (wished or (waits and accepts)),
         wait=wish.wait if waits else None,
     )
     return Choice(

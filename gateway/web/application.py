@@ -55,7 +55,7 @@ async def ready(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     try:
         await gateway.store.ping()
-        serves = not gateway.drain.begun
+        serves = gateway.leases.healthy and not gateway.drain.begun
     except StoreDown:
         serves = False
     return web.Response(status=200 if serves else 503, text="ready\n" if serves else "not ready\n")

@@ -48,6 +48,9 @@ async def _serve(stack: contextlib.AsyncExitStack, app: web.Application, address
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, address.host, address.port, backlog=1024, reuse_address=True)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
     host, port = runner.addresses[0][:2]
     return Address(host, port)

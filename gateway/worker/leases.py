@@ -30,7 +30,7 @@ class Follower(Protocol):
 
 
 class Leases:
-    """Keeps this replica's lease. `new_name` gives a fresh incarnation's name."""
+    """Keeps this replica's lease. `new_name` gives a fresh incarnation's name, `failed` is told of defects."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Leases:
         deliver: Callable[[Delivery, str], None],
         renamed: Callable[[], None],
         new_name: Callable[[], str],
+        failed: Callable[[BaseException], None],
         lease: int,
     ) -> None:
         self._store = store
@@ -49,6 +50,7 @@ class Leases:
         self._deliver = deliver
         self._renamed = renamed
         self._new_name = new_name
+        self._failed = failed
         self._interval = lease / 1000 / _BEATS_PER_LEASE
         self.incarnation = new_name()
         self.healthy = False
@@ -79,6 +81,9 @@ class Leases:
                 self.healthy = True
             except StoreDown:
                 self.healthy = False
+            except Exception as error:  # noqa: BLE001 - without a heartbeat all jobs here would be lost to others
+                self.healthy = False
+                self._failed(error)
 
     async def leave(self) -> None:
         """End the lease, so that others take over at once. Raises `StoreDown`."""

@@ -7,7 +7,8 @@ import subprocess
 from urllib.parse import urlsplit
 
 import pytest
-from deployment import DEPLOY, ROOT, documents, seconds, version
+
+from tests.deploy.deployment import DEPLOY, ROOT, documents, seconds, version
 
 [COMPOSE] = documents(DEPLOY / "compose.yaml")
 [CONFIG] = documents(DEPLOY / "compose/gateway.yaml")

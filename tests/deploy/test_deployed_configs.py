@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from deployment import CONFIGS, DEPLOY, KUBERNETES, ROOT
 
 from gateway.config.loading import load
+from tests.deploy.deployment import CONFIGS, DEPLOY, KUBERNETES, ROOT
 
 UPSTREAM = "https://cloud.uipath.com/acme/production/orchestrator_"
 

@@ -8,9 +8,10 @@ from importlib.metadata import requires
 from urllib.parse import urlsplit
 
 import pytest
-from deployment import DEPLOY, ROOT, documents
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.deploy.deployment import DEPLOY, ROOT, documents
 
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 INSTRUCTIONS = [tuple(line.split(maxsplit=1)) for line in DOCKERFILE.splitlines() if line and line[0] not in "# "]

@@ -6,7 +6,8 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from deployment import KUBERNETES, documents, resources, seconds, version
+
+from tests.deploy.deployment import KUBERNETES, documents, resources, seconds, version
 
 INTERNAL = resources("internal")
 SIDECAR = resources("sidecar")

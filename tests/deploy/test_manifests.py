@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from deployment import DEPLOY, KUBERNETES, ROOT
+
+from tests.deploy.deployment import DEPLOY, KUBERNETES, ROOT
 
 CHECK = DEPLOY / "check"
 

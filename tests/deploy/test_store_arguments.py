@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import redis
-from deployment import DEPLOY, KUBERNETES, documents, resources
 
 from gateway.store.embedded.binary import find_server_binary
+from tests.deploy.deployment import DEPLOY, KUBERNETES, documents, resources
 
 
 def arguments(where: str, directory: Path) -> list[str]:

@@ -28,6 +28,7 @@ class Replica:
     followed: list[tuple[str, str]] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     delivered: list[tuple[Delivery, str]] = field(default_factory=list)
+    failed: list[BaseException] = field(default_factory=list)
     renamed: int = 0
     running: asyncio.Task | None = None
     took: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,6 +66,7 @@ async def replicas():
                 deliver=lambda delivery, follower: made.delivered.append((delivery, follower)),
                 renamed=made.rename,
                 new_name=lambda: next(lives),
+                failed=made.failed.append,
                 lease=round(LEASE * 1000),
             )
             return made
@@ -225,3 +227,19 @@ async def test_the_clock_is_set_by_every_beat():
         before = it.clock.now()
         await asyncio.sleep(3)
         assert it.clock.now() - before == pytest.approx(8_000, abs=2)
+
+
+async def test_a_defect_does_not_stop_the_heartbeat():
+    """It is told, the replica is not healthy, and the next beat is made all the same."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        it.store.broken.add("beat")
+        await asyncio.sleep(LEASE / 2)
+        assert one.failed
+        assert not one.leases.healthy
+        it.store.broken.clear()
+        await asyncio.sleep(LEASE / 2)
+        assert one.leases.healthy
+        assert one.leases.incarnation == "one-a"
