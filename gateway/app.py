@@ -15,12 +15,10 @@ import structlog
 
 from gateway.auth.keyring import Keyring, KeyringError, load_or_create, parse
 from gateway.auth.links import Signer
-from gateway.caller.links import JobUrls
 from gateway.config import Config
 from gateway.core.events import Event
 from gateway.core.job import Job
 from gateway.core.outcome import Origins
-from gateway.core.policy import Policy
 from gateway.observability.job_log import JobLog
 from gateway.observability.traces import JobTraces, provider
 from gateway.store.embedded import EmbeddedServer
@@ -30,8 +28,9 @@ from gateway.upstream.http1 import ClientOptions, Http1Client
 from gateway.upstream.triggers import Triggers
 from gateway.web.drain import Drain
 from gateway.web.gateway import Gateway
+from gateway.web.routing import RoutePolicies
 from gateway.web.servers import serving
-from gateway.web.settings import Address, WebSettings
+from gateway.web.settings import Address
 from gateway.worker.clock import Clock
 from gateway.worker.deliveries import Deliveries
 from gateway.worker.disown import disown
@@ -40,6 +39,7 @@ from gateway.worker.feed import Feed
 from gateway.worker.guard import Guard
 from gateway.worker.intake import Intake
 from gateway.worker.leases import Leases
+from gateway.worker.links import Links
 from gateway.worker.port import Observer
 from gateway.worker.postman import Postman
 from gateway.worker.tasks import Tasks
@@ -53,18 +53,6 @@ _ANSWER_LAST = 3.0
 """Seconds of the drain kept for answers that are given because the replica goes."""
 
 _log = structlog.get_logger("gateway")
-
-
-class RoutePolicies:
-    """The routes' policies, as configured."""
-
-    def __init__(self, settings: WebSettings) -> None:
-        self._policies = {route.name: route.policy for route in settings.routes}
-        self._default = settings.default_policy
-
-    def policy(self, route: str) -> Policy:
-        """Return the policy of a route; the default one for a route that is no longer there."""
-        return self._policies.get(route, self._default)
 
 
 @asynccontextmanager
@@ -135,6 +123,7 @@ class Assembly:
 
     def __init__(self, config: Config, store: RedisStore, keyring: Keyring, stack: contextlib.AsyncExitStack) -> None:
         self._config = config
+        self._own_credential = config.upstream.bearer is not None
         self._stack = stack
         self.store = store
         self.keyring = keyring
@@ -145,6 +134,7 @@ class Assembly:
         self.signer = Signer(keyring)
         self.guard = Guard(config.worker.callbacks)
         self.policies = RoutePolicies(config.web)
+        self.links = Links(self.policies, None if self._own_credential else self.signer)
 
     @cached_property
     def tasks(self) -> Tasks:
@@ -188,7 +178,8 @@ class Assembly:
             self.guard,
             self.policies,
             secret=self.keyring.derive("callbacks"),
-            urls=self._urls,
+            # A receiver sees the gateway where the job's starter saw it.
+            urls=lambda job: self.links.urls(job, job.origin),
         )
         self._stack.push_async_callback(postman.close)
         return Deliveries(self.store, postman, self.clock, self.tasks, told=self.job_log.delivered)
@@ -251,10 +242,12 @@ class Assembly:
         """All of it that the web layer sees."""
         return Gateway(
             settings=self._config.web,
+            policies=self.policies,
             upstream_url=self._config.upstream.url,
-            own_credential=self._config.upstream.bearer is not None,
+            own_credential=self._own_credential,
             keyring=self.keyring,
             signer=self.signer,
+            links=self.links,
             vault=self.vault,
             store=self.store,
             triggers=self.triggers,
@@ -271,13 +264,6 @@ class Assembly:
     def _observe(self, job: Job, event: Event) -> None:
         for observer in self.observers:
             observer(job, event)
-
-    def _urls(self, job: Job) -> JobUrls:
-        """Return a job's URLs for a callback's receiver, who sees the gateway where the job's starter saw it."""
-        if self._config.upstream.bearer is not None:
-            return JobUrls(job.origin, job.id)
-        expires = (job.finished or job.deadline) + self.policies.policy(job.route).retention
-        return JobUrls(job.origin, job.id, self.signer.sign(job.id, expires))
 
     def _disown(self, new: NewJob, follower: str) -> None:
         now = self.clock.now()

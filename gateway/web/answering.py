@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from aiohttp import web
 
 from gateway.caller.links import JobUrls
@@ -9,7 +12,6 @@ from gateway.caller.port import Call, OutcomeReply, ProblemReply, Renderer, Repl
 from gateway.core.exchange import Headers
 from gateway.core.job import Job
 from gateway.core.modes import BY_CALL_MODE
-from gateway.core.policy import Policy
 from gateway.web import replies
 from gateway.web.forwarding import origin
 from gateway.web.gateway import GATEWAY, Gateway
@@ -66,28 +68,11 @@ def _applied(call: Call, job: Job) -> str | None:
     return None if mode is None else mode.value
 
 
-def urls_for(request: web.Request, policy: Policy) -> JobUrlsMaker:
+def urls_for(request: web.Request) -> Callable[[Job], JobUrls]:
     """Return what makes job URLs as this caller sees them."""
-    gateway = request.app[GATEWAY]
-    return JobUrlsMaker(gateway, policy, caller_origin(request))
+    return partial(request.app[GATEWAY].links.urls, origin=caller_origin(request))
 
 
 def caller_origin(request: web.Request) -> str:
     """Return scheme and authority of the gateway as this caller sees it."""
     return origin(request.headers, request.scheme, request.remote, request.app[GATEWAY].settings)
-
-
-class JobUrlsMaker:
-    """Makes a job's URLs. Under pass-through they carry a signature, good until the job's record is gone."""
-
-    def __init__(self, gateway: Gateway, policy: Policy, begin: str) -> None:
-        self._gateway = gateway
-        self._policy = policy
-        self._begin = begin
-
-    def __call__(self, job: Job) -> JobUrls:
-        """Return the URLs of `job`."""
-        if self._gateway.own_credential:
-            return JobUrls(self._begin, job.id)
-        expires = (job.finished or job.deadline) + self._policy.retention
-        return JobUrls(self._begin, job.id, self._gateway.signer.sign(job.id, expires))

@@ -93,7 +93,7 @@ async def _run(
     now = gateway.clock.now()
     call_ = Call(
         policy=policy,
-        urls=urls_for(request, policy),
+        urls=urls_for(request),
         arrived=now,
         mode=choice.mode,
         until=now + choice.wait,

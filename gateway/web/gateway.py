@@ -17,6 +17,8 @@ from gateway.worker.driver import Driver
 from gateway.worker.guard import Guard
 from gateway.worker.intake import Intake
 from gateway.worker.leases import Leases
+from gateway.worker.links import Links
+from gateway.worker.port import Policies
 from gateway.worker.tasks import Tasks
 from gateway.worker.vault import Vault
 from gateway.worker.watches import Watch, Watches
@@ -27,11 +29,13 @@ class Gateway:
     """The running gateway, as the web layer sees it."""
 
     settings: WebSettings
+    policies: Policies
     upstream_url: str
     own_credential: bool
     """Whether the gateway's own credential goes upstream; else each caller's own bearer does."""
     keyring: Keyring
     signer: Signer
+    links: Links
     vault: Vault
     store: Store
     triggers: Triggers

@@ -14,7 +14,7 @@ from gateway.core.exchange import Headers
 from gateway.core.ids import is_id
 from gateway.core.job import Job
 from gateway.core.modes import CallerMode
-from gateway.core.policy import SECOND, OnTimeout, Policy
+from gateway.core.policy import SECOND, OnTimeout
 from gateway.web import cors
 from gateway.web.access import readable
 from gateway.web.answering import answer, urls_for
@@ -98,12 +98,13 @@ async def _answer(
     on_timeout: OnTimeout | None = None,
 ) -> web.StreamResponse:
     job = await _job(request)
-    policy = _policy(request, job)
-    cors.belongs_to(request, cors.origins_of(request.app[GATEWAY].settings, job.route))
-    now = request.app[GATEWAY].clock.now()
+    gateway = request.app[GATEWAY]
+    policy = gateway.policies.policy(job.route)
+    cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
+    now = gateway.clock.now()
     call = Call(
         policy=policy,
-        urls=urls_for(request, policy),
+        urls=urls_for(request),
         arrived=now,
         mode=mode,
         until=now + min(wait, policy.wait),
@@ -118,11 +119,6 @@ async def _job(request: web.Request) -> Job:
     if not is_id(job_id):
         raise NotFound("no job has this id, or it is not yours")
     return await readable(request, request.app[GATEWAY], job_id)
-
-
-def _policy(request: web.Request, job: Job) -> Policy:
-    settings = request.app[GATEWAY].settings
-    return next((route.policy for route in settings.routes if route.name == job.route), settings.default_policy)
 
 
 def _number(value: str | None, default: int) -> int:

@@ -1,10 +1,14 @@
-"""From a request's path to its route: an exact table, or, with no routes configured, `/t/…` passing through."""
+"""From a request's path to its route, and from a record's route to its policy.
+
+A configured route is met by exactly its path; with no routes configured, `/t/…` passes through.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
 from gateway.core.errors import BadRequest, NotATrigger
+from gateway.core.policy import Policy
 from gateway.core.target import BadTarget, Target, join, parse_target, trigger_path
 from gateway.web.settings import Route, WebSettings
 
@@ -21,6 +25,18 @@ class Destination(msgspec.Struct, frozen=True):
     def upstream_url(self, base: str, query: str | None) -> str:
         """Return the URL of the route's trigger below the upstream's `base`."""
         return join(base, self.route.trigger, query)
+
+
+class RoutePolicies:
+    """The routes' policies, as configured."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._policies = {route.name: route.policy for route in settings.routes}
+        self._default = settings.default_policy
+
+    def policy(self, route: str) -> Policy:
+        """Return the policy of a route; the default one for a route that is no longer there."""
+        return self._policies.get(route, self._default)
 
 
 def find(settings: WebSettings, raw_target: str) -> Destination:

@@ -1,0 +1,23 @@
+"""A job's URLs, for callers and callback receivers alike: signed where links have to carry the right to read."""
+
+from __future__ import annotations
+
+from gateway.auth.links import Signer
+from gateway.caller.links import JobUrls
+from gateway.core.job import Job
+from gateway.worker.port import Policies
+
+
+class Links:
+    """Makes job URLs. `signer`: None under the gateway's own credential, where a job's id is enough to read it."""
+
+    def __init__(self, policies: Policies, signer: Signer | None) -> None:
+        self._policies = policies
+        self._signer = signer
+
+    def urls(self, job: Job, origin: str) -> JobUrls:
+        """Return the URLs of `job` below `origin`; a signature is good until the retention after its end is over."""
+        if self._signer is None:
+            return JobUrls(origin, job.id)
+        expires = (job.finished or job.deadline) + self._policies.policy(job.route).retention
+        return JobUrls(origin, job.id, self._signer.sign(job.id, expires))

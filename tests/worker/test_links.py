@@ -1,0 +1,34 @@
+"""Job URLs: the signature in them, and how long it is good."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.auth.keyring import generate, parse
+from gateway.auth.links import Signer
+from gateway.core.job import State
+from gateway.core.policy import HOUR, Policy
+from gateway.worker.links import Links
+from tests.core.strategies import in_state
+from tests.worker.doubles import OnePolicy
+
+SIGNER = Signer(parse(generate()))
+POLICIES = OnePolicy(Policy(retention=HOUR))
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.SUCCEEDED])
+def test_a_signature_is_good_for_the_retention(state: State):
+    """From the job's end, or, while that is to come, from its deadline."""
+    job = in_state(state)
+    urls = Links(POLICIES, SIGNER).urls(job, "https://gate.example")
+    over = (job.finished or job.deadline) + HOUR
+    assert urls.sig is not None
+    assert SIGNER.valid(job.id, urls.sig, over)
+    assert not SIGNER.valid(job.id, urls.sig, over + 1_001)  # it counts in whole seconds
+
+
+def test_nothing_is_signed_where_an_id_is_enough():
+    """Under the gateway's own credential."""
+    urls = Links(POLICIES, None).urls(in_state(State.RUNNING), "https://gate.example")
+    assert urls.sig is None
+    assert urls.monitor.startswith("https://gate.example/-/jobs/")
