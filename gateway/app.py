@@ -214,7 +214,7 @@ class Assembly:
             renamed=lambda: self.watches.resume_all(),  # noqa: PLW0108 - watches need the leases first
             new_name=_incarnation,
             failed=_defect,
-            lease=self._config.worker.lease,
+            lease=self._config.store.lease,
         )
 
     @cached_property

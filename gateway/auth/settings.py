@@ -1,4 +1,4 @@
-"""What the configuration says of the keyring and of who may call."""
+"""What the configuration says of the keyring."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import msgspec
 
 
 class AuthSettings(msgspec.Struct, frozen=True):
-    """Where the keyring is, and whether callers need a credential of their own."""
+    """Where the keyring is."""
 
     keyring: str | None = None
     """The keyring's text (`id:base64` lines, newest first), from the environment or a file."""
     keyring_file: Path | None = None
     """Where it is kept; with the embedded store it is generated there when absent."""
-    none: bool = False
-    """`auth: none`: anybody who reaches the port may call under the gateway's own credential."""

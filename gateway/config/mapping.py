@@ -42,7 +42,7 @@ def settings(keys: GatewayKeys, directory: Path, environment: Mapping[str, str])
         web=_web(keys),
         auth=_auth(keys, directory, environment),
         worker=WorkerSettings(
-            lease=keys.store.lease, answer_unsaved=keys.store.answer_unsaved, callbacks=_callbacks(keys.callbacks)
+            answer_unsaved=keys.store.answer_unsaved, callbacks=_callbacks(keys.callbacks)
         ),
         log=LogSettings(format=keys.log.format, level=keys.log.level),
     )
@@ -120,7 +120,6 @@ def _web(keys: GatewayKeys) -> WebSettings:
         base_path=urlsplit(keys.upstream.url).path,
         drain=keys.drain,
         keep_alive=keys.keep_alive,
-        link_ttl=keys.link_ttl,
     )
 
 
@@ -143,7 +142,7 @@ def _auth(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) ->
     file = directory / keys.keyring_file if keys.keyring_file else None
     if not text and not file and not keys.store.url:
         file = _store(keys, directory, environment).data_dir / "keyring"
-    return AuthSettings(keyring=text, keyring_file=file, none=keys.auth)
+    return AuthSettings(keyring=text, keyring_file=file)
 
 
 def _callbacks(keys: CallbackKeys) -> CallbackSettings:

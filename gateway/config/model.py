@@ -200,8 +200,6 @@ class GatewayKeys(Keys):
     """How long blocked callers are waited for when the replica stops."""
     keep_alive: k.Positive = _WEB.keep_alive
     """How long a caller's idle connection is kept."""
-    link_ttl: k.Positive = _WEB.link_ttl
-    """How long the signature in a job's links is good."""
     auth: k.NoAuth = False
     """none: anybody who reaches the port may call under the gateway's own credential."""
     keyring: k.Text | None = None

@@ -18,6 +18,6 @@ class StoreSettings(msgspec.Struct, frozen=True):
     prefix: str = "callmode"
     """What every key begins with."""
     lease: int = 10_000
-    """A replica silent for this long has lost its jobs."""
+    """A replica silent for this long has lost its jobs; it sends a few heartbeats in this time."""
     timeout: int = 5_000
     """One command may take this long."""

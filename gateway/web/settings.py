@@ -53,5 +53,4 @@ class WebSettings(msgspec.Struct, frozen=True):
     drain: int = 20_000
     """How long blocked callers are waited for when the replica stops."""
     keep_alive: int = 75_000
-    link_ttl: int = 25 * 60 * 60 * 1_000
-    """How long the signature in a job's links is good."""
+    """How long an idle connection is kept."""

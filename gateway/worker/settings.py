@@ -20,7 +20,6 @@ class CallbackSettings(msgspec.Struct, frozen=True):
 class WorkerSettings(msgspec.Struct, frozen=True):
     """How jobs are followed. Durations are milliseconds."""
 
-    lease: int = 10_000
     answer_unsaved: int = 500
     """A blocked caller is answered from memory when saving takes longer than this."""
     callbacks: CallbackSettings = CallbackSettings()

@@ -98,9 +98,9 @@ log: {format: json, level: debug}
     assert config.store == StoreSettings(
         data_dir=tmp_path / "jobs", durability="disk", prefix="cm", lease=20_000, timeout=1_000
     )
-    assert (config.worker.lease, config.worker.answer_unsaved) == (20_000, 50)
+    assert config.worker.answer_unsaved == 50
     assert (config.worker.callbacks.allow, config.worker.callbacks.insecure) == (("hooks.example",), True)
-    assert (config.auth.keyring, config.auth.keyring_file, config.auth.none) == ("k1:AAAA", None, False)
+    assert (config.auth.keyring, config.auth.keyring_file) == ("k1:AAAA", None)
     assert (config.log.format, config.log.level) == ("json", "debug")
 
 

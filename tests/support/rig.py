@@ -96,7 +96,7 @@ def config(
             base_path=BASE_PATH,
             drain=drain,
         ),
-        auth=AuthSettings(keyring=keyring or generate(), none=bearer is not None),
+        auth=AuthSettings(keyring=keyring or generate()),
         worker=WorkerSettings(callbacks=callbacks or CallbackSettings()),
         log=LogSettings(format="json", level="error"),
     )

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import BadRequest, NotATrigger
 from gateway.core.modes import CallerMode
-from gateway.web.routing import find
+from gateway.web.routing import RoutePolicies, find
 from gateway.web.settings import Route, WebSettings
 from tests.caller.calls import policy
 
@@ -98,3 +98,11 @@ def test_the_reserved_prefix_is_no_route(target: str):
     for settings in (TABLE, THROUGH):
         with pytest.raises(NotATrigger):
             find(settings, target)
+
+
+def test_the_policy_of_a_records_route():
+    """By its name; a route that has gone from the configuration leaves its jobs to the default policy."""
+    policies = RoutePolicies(TABLE)
+    assert policies.policy("invoices") is INVOICES.policy
+    assert policies.policy("gone") is TABLE.default_policy
+    assert RoutePolicies(THROUGH).policy("/t/folder/slug") is THROUGH.default_policy
