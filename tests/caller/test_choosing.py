@@ -127,3 +127,19 @@ def test_call_on_timeout_that_is_none():
     """A demand that cannot be understood is an error, and the words are told."""
     with pytest.raises(BadRequest, match="accept, redirect, fail, cancel"):
         choose(Said(on_timeout="explode"), policy())
+
+
+@pytest.mark.parametrize(
+    ("said", "route", "granted"),
+    [
+        (None, None, "respond-async, wait=5"),
+        (None, OnTimeout.ACCEPT, "respond-async, wait=5"),
+        (None, OnTimeout.FAIL, "wait=5"),
+        ("redirect", OnTimeout.ACCEPT, "wait=5"),
+        ("accept", OnTimeout.FAIL, "respond-async, wait=5"),
+    ],
+)
+def test_respond_async_beside_a_wait_is_granted_where_a_202_can_come_of_it(said, route, granted):
+    """Who said otherwise of the wait's end, the caller before the route, has the word."""
+    choice = choose(Said(preferences=BOTH, on_timeout=said), policy(on_timeout=route))
+    assert choice.preference_applied == granted

@@ -12,6 +12,7 @@ from gateway.core.policy import OnTimeout, Pace, Policy
 from gateway.store.settings import StoreSettings
 from gateway.upstream.settings import UpstreamSettings
 from gateway.web.settings import Address, WebSettings
+from gateway.worker.settings import WorkerSettings
 
 UPSTREAM = "https://cloud.example/org/tenant/orchestrator_"
 MINIMAL = f"upstream: {{url: '{UPSTREAM}'}}\n"
@@ -52,7 +53,7 @@ def test_an_upstream_is_all_that_is_needed():
     assert config.web == WebSettings(base_path="/org/tenant/orchestrator_")
     assert config.web.default_policy == Policy()
     assert config.auth.keyring_file == state / "keyring"
-    assert config.worker.lease == config.store.lease
+    assert config.worker == WorkerSettings()
 
 
 def test_a_file_that_says_no_more_means_the_same(loaded):
