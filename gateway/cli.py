@@ -25,6 +25,23 @@ keyring_app = typer.Typer(help="Keys for sealing, links and hashes.", no_args_is
 app.add_typer(keyring_app, name="keyring")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("callmode-gateway"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def serve(
     config: Annotated[Path | None, typer.Argument(help="Configuration file; flags win over it.")] = None,

@@ -45,6 +45,13 @@ def test_help():
         assert said(command, "--help")[0] == 0
 
 
+def test_version():
+    """The version that is installed, and nothing else."""
+    from importlib.metadata import version
+
+    assert said("--version") == (0, f"{version('callmode-gateway')}\n", "")
+
+
 def test_help_is_quick():
     """Nothing heavy is imported before a command needs it."""
     code = (
