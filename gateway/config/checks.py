@@ -6,12 +6,14 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
+import msgspec
+
 from gateway.config.errors import Fault, Key
-from gateway.config.mapping import keyring_given, policy, route_name
+from gateway.config.mapping import callbacks, keyring_given, policy, route_name
 from gateway.config.model import GatewayKeys, PolicyKeys, RouteKeys
-from gateway.config.receivers import allows
 from gateway.core.modes import CallerMode
 from gateway.core.policy import Policy
+from gateway.worker.guard import Guard, Refused
 
 
 def faults(keys: GatewayKeys, environment: Mapping[str, str]) -> list[Fault]:
@@ -105,7 +107,10 @@ def _modes(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Iter
 
 
 def _callback_url(keys: GatewayKeys, url: str, key: Key) -> Iterator[Fault]:
+    """Ask the guard that will decide on each delivery; where a name leads, only the delivery itself can see."""
     if urlsplit(url).scheme == "http" and not keys.callbacks.insecure:
         yield Fault(key, "must be https, or callbacks.insecure on")
-    if not allows(keys.callbacks.allow, url):
+    try:
+        Guard(msgspec.structs.replace(callbacks(keys.callbacks), insecure=True)).check(url)
+    except Refused:
         yield Fault(key, "names a host that callbacks.allow does not; add it there")

@@ -41,9 +41,7 @@ def settings(keys: GatewayKeys, directory: Path, environment: Mapping[str, str])
         store=_store(keys, directory, environment),
         web=_web(keys),
         auth=_auth(keys, directory, environment),
-        worker=WorkerSettings(
-            answer_unsaved=keys.store.answer_unsaved, callbacks=_callbacks(keys.callbacks)
-        ),
+        worker=WorkerSettings(answer_unsaved=keys.store.answer_unsaved, callbacks=callbacks(keys.callbacks)),
         log=LogSettings(format=keys.log.format, level=keys.log.level),
     )
 
@@ -59,6 +57,11 @@ def policy(defaults: PolicyKeys, route: RouteKeys | None = None) -> Policy:
         allowed = frozenset({CallerMode.FORGET})
     pace = Pace(**{_PACE[name]: said.pop(name) for name in _PACE if name in said})
     return Policy(**said, pace=pace, allowed_modes=allowed)
+
+
+def callbacks(keys: CallbackKeys) -> CallbackSettings:
+    """Return who may be called back."""
+    return CallbackSettings(allow=keys.allow, secret=keys.secret, timeout=keys.timeout, insecure=keys.insecure)
 
 
 def keyring_given(keys: GatewayKeys, environment: Mapping[str, str]) -> bool:
@@ -143,7 +146,3 @@ def _auth(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) ->
     if not text and not file and not keys.store.url:
         file = _store(keys, directory, environment).data_dir / "keyring"
     return AuthSettings(keyring=text, keyring_file=file)
-
-
-def _callbacks(keys: CallbackKeys) -> CallbackSettings:
-    return CallbackSettings(allow=keys.allow, secret=keys.secret, timeout=keys.timeout, insecure=keys.insecure)

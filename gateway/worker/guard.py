@@ -63,9 +63,7 @@ class Guard:
         return False
 
     def _named(self, host: str, port: int) -> bool:
-        if host in self._hosts or f"{host}:{port}" in self._hosts:
-            return True
-        return any(entry.startswith("*.") and host.endswith(entry[1:]) for entry in self._hosts)
+        return any(_names(entry, host, port) for entry in self._hosts)
 
     def _in_networks(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
@@ -84,6 +82,13 @@ class Guard:
         if not (self._in_networks(address) or (public and _is_public(address))):
             raise Refused("callbacks.allow does not name the network that the callback URL's host is in")
         return socket.socket(family, kind, protocol)
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    """Whether an entry (`host` or `*.domain`, with a port or for any) names this host and port."""
+    name, _, only_port = entry.partition(":")
+    named = host.endswith(name[1:]) if name.startswith("*.") else host == name
+    return named and only_port in {"", str(port)}
 
 
 def _is_public(address: Address) -> bool:

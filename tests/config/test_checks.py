@@ -34,6 +34,10 @@ REFUSED = [
         UPSTREAM + "callbacks: {allow: [x]}\ndefaults: {callback_url: 'http://x/y'}\n",
         "defaults.callback_url: must be https",
     ),
+    (
+        UPSTREAM + "callbacks: {allow: [10.0.0.0/8]}\ndefaults: {callback_url: 'https://11.1.2.3/x'}\n",
+        "defaults.callback_url: names a host that",
+    ),
 ]
 
 ACCEPTED = [
@@ -49,6 +53,8 @@ ACCEPTED = [
     UPSTREAM + ROUTE + "    caller_mode: upstream\n    modes: [async]\n",
     UPSTREAM + ROUTE + "    caller_mode: forget\n    track: off\n    modes: [forget]\n",
     UPSTREAM + "callbacks: {allow: ['*.x.example']}\ndefaults: {callback_url: 'https://a.x.example/y'}\n",
+    UPSTREAM + "callbacks: {allow: ['*.x.example:84']}\ndefaults: {callback_url: 'https://a.x.example:84/y'}\n",
+    UPSTREAM + "callbacks: {allow: [10.0.0.0/8]}\ndefaults: {callback_url: 'https://resolved.later/x'}\n",
 ]
 
 

@@ -48,6 +48,15 @@ def test_a_default_port_is_a_port():
     assert Guard(CallbackSettings(allow=("hooks.example:443",))).check("https://hooks.example/")
 
 
+def test_a_domain_with_a_port():
+    """`*.domain:port` allows what is below the domain, on this port alone."""
+    guard = Guard(CallbackSettings(allow=("*.caller.example:8443",)))
+    assert guard.check("https://a.b.caller.example:8443/")
+    for url in ("https://a.caller.example/", "https://caller.example:8443/", "https://a.caller.example:84/"):
+        with pytest.raises(Refused, match=r"callbacks\.allow"):
+            guard.check(url)
+
+
 @pytest.mark.parametrize(
     "url",
     [
