@@ -7,7 +7,7 @@ it is applied once, or refused as a whole. A replica that was believed dead and 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 import msgspec
@@ -116,10 +116,6 @@ class Store(Protocol):
 
     async def read(self, job_id: str) -> Job | Gone:
         """Return the record."""
-        ...
-
-    async def read_all(self, job_ids: Sequence[str]) -> list[Job | None]:
-        """Return many records in one round trip, None where there is none."""
         ...
 
     async def read_body(self, job_id: str) -> bytes | None:

@@ -6,7 +6,7 @@ again; that, and only that, is why the client's one retry is safe.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
@@ -143,17 +143,6 @@ class RedisStore:
                 buried = await self._redis.exists(self._keys.tombstone(job_id))
                 return Gone.TOMBSTONE if buried else Gone.NEVER
         return _readable(record)
-
-    async def read_all(self, job_ids: Sequence[str]) -> list[Job | None]:
-        """See the port."""
-        if not job_ids:
-            return []
-        with _mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for job_id in job_ids:
-                    pipe.hget(self._keys.job(job_id), "rec")
-                records = await pipe.execute()
-        return [None if record is None else _readable(record) for record in records]
 
     async def read_body(self, job_id: str) -> bytes | None:
         """See the port."""

@@ -46,11 +46,6 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(error)
 
-    async def settle(self, timeout: float) -> None:
-        """Wait until all tasks are done, for `timeout` seconds at most."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
-
     async def close(self) -> None:
         """Cancel all tasks and wait for them."""
         while tasks := tuple(self._tasks):

@@ -94,20 +94,12 @@ async def test_a_job_that_never_was(store):
     assert await store.read_credential(nobody) is None
 
 
-async def test_many_are_read_in_the_order_asked(store):
-    """Over several partitions, None where there is none."""
-    rows = [await created(store, job(partition)) for partition in (1, 200, 7)]
-    ids = [rows[2].id, job().id, rows[0].id, rows[1].id]
-    assert await store.read_all(ids) == [rows[2], None, rows[0], rows[1]]
-    assert await store.read_all([]) == []
-
-
 @pytest.mark.parametrize("record", [b"\xc1", encode(job(schema=SCHEMA + 1))], ids=["garbage", "newer"])
 async def test_a_record_that_this_version_cannot_read(store, raw, keys, record):
     """It is neither gone nor guessed at: the store cannot serve it, and leaves it as it is."""
     row = await created(store)
     await raw.hset(keys.job(row.id), "rec", record)
-    for attempt in (store.read(row.id), store.read_all([row.id]), store.watch(row.id, "w")):
+    for attempt in (store.read(row.id), store.watch(row.id, "w")):
         with pytest.raises(StoreDown, match="cannot be read"):
             await attempt
     assert await raw.hget(keys.job(row.id), "rec") == record

@@ -31,7 +31,6 @@ def verbs(store, row):
     return {
         "create": store.create(new(row), "a", keep=KEEP),
         "read": store.read(row.id),
-        "read_all": store.read_all([row.id]),
         "read_body": store.read_body(row.id),
         "read_credential": store.read_credential(row.id),
         "offer_credential": store.offer_credential(row.id, b"sealed"),
