@@ -178,7 +178,7 @@ def judge_read(exchanged: Exchanged, leg: Leg, origins: Origins, redirects: int 
 
 def _failed_read(failure: Failure, leg: Leg, failures: int) -> e.Event:
     if failure.reason is Reason.TOO_LARGE:
-        return e.GaveUp(problem_outcome(OutcomeUnreadable("the outcome is larger than upstream.max_answer")))
+        return e.GaveUp(problem_outcome(OutcomeUnreadable("the outcome is larger than limits.answer")))
     if failure.reason is Reason.TRUNCATED:
         return _cut_short(_words(failure), leg, failures)
     return e.ReadFailed(_words(failure))

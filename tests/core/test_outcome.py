@@ -480,7 +480,7 @@ def test_an_outcome_over_the_limit_is_unreadable(kind):
     event = read(Failure(Reason.TOO_LARGE, sent=True), kind)
     assert isinstance(event, e.GaveUp)
     assert (event.outcome.problem, event.outcome.body) == ("outcome-unreadable", b"")
-    assert "upstream.max_answer" in event.outcome.detail
+    assert "limits.answer" in event.outcome.detail
 
 
 @given(exchanged=EXCHANGES, leg=LEGS, redirects=st.integers(0, 6), failures=st.integers(0, 30))
