@@ -272,8 +272,8 @@ class Driver:
             entry.body = event.outcome.body
         if entry.job.start_answered:
             entry.start = entry.sealed_start = None
-        if not entry.job.differs_durably(before):
-            return
+        if entry.job.revision == before.revision:
+            return  # Nothing durable has changed.
         if entry.job.state.terminal and entry.job.callback_url is not None:
             entry.delivery = self._delivery(entry.job)
         if entry.saving is None:
