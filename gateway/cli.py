@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    import asyncio
+
     from gateway.config import Config
 
 T = TypeVar("T")
@@ -35,7 +37,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[  # noqa: ARG001 - its callback answers
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
@@ -209,7 +211,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             return runner.run(main)
 
 
-def _stop_signal() -> Any:
+def _stop_signal() -> asyncio.Event:
     """Return an event that SIGTERM and SIGINT set."""
     import asyncio
     import signal
@@ -228,7 +230,7 @@ def _host_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     typer.echo(message, err=True)
     sys.exit(1)
 

@@ -1,1 +1,1 @@
-"""Logs: subscribers to what happens, never part of it. Knows nothing of HTTP or the store."""
+"""Logs and traces: subscribers to what happens, never part of it. Knows nothing of HTTP or the store."""

@@ -16,22 +16,15 @@ def configure(settings: LogSettings) -> None:
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     # Tracebacks are rendered before secrets are taken out, so that they are searched too.
-    last: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, without_secrets, structlog.processors.JSONRenderer()]
-        if as_json
-        else [
-            structlog.processors.format_exc_info,
-            without_secrets,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ]
-    )
+    last: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        without_secrets,
+        structlog.processors.JSONRenderer() if as_json else _console(),
+    ]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -48,3 +41,7 @@ def configure(settings: LogSettings) -> None:
     # What aiohttp logs of a malformed request prints the request; the data port tells of those itself.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
