@@ -65,7 +65,7 @@ def _stores(keys: GatewayKeys, environment: Mapping[str, str]) -> Iterator[Fault
 
 
 def _same(keys: GatewayKeys, what: str, of: Callable[[RouteKeys], str]) -> Iterator[Fault]:
-    """Two routes with one path could not be told apart, nor two with one name in records and metrics."""
+    """Two routes with one path could not be told apart, nor two with one name in records and logs."""
     first: dict[str, int] = {}
     for index, route in enumerate(keys.routes):
         other = first.setdefault(of(route), index)

@@ -121,7 +121,7 @@ class PolicyKeys(Keys):
     )
     """The modes that callers may choose."""
     typical: k.Positive | None = None
-    """How long jobs usually take, where somebody knows; polls are planned from it until jobs have shown."""
+    """How long jobs usually take, where somebody knows; polls are planned from it."""
     poll_floor: k.Positive = _POLICY.pace.floor
     """No two reads of one job's status are closer than this."""
     poll_ceiling: k.Positive = _POLICY.pace.ceiling
@@ -133,7 +133,7 @@ class PolicyKeys(Keys):
     max_hops: k.Count = _POLICY.max_hops
     """Redirects of one long-poll caller before its wait counts as run out."""
     on_timeout: k.OnTimeoutName | None = None
-    """A wait that runs out: accept (202), redirect (to the wait URI), fail (504), cancel (the job too)."""
+    """A wait that runs out: accept (202), redirect (to the wait URI), fail (504), cancel (if the job can be; else fail)."""
     redirect_status: k.RedirectStatus = _POLICY.redirect_status
     """Of redirects to the wait URI and the result: 303, or 302 for clients that know no other."""
     running_status: k.RunningStatus = _POLICY.running_status
@@ -178,7 +178,7 @@ class RouteKeys(PolicyKeys):
     trigger: k.TriggerPath
     """The trigger's path below upstream.url: /t/<folder>/<slug>"""
     name: k.Name | None = None
-    """What records, logs and metrics call the route; by default its path without the first slash."""
+    """What records, logs and traces call the route; by default its path without the first slash."""
     methods: Annotated[tuple[k.Method, ...], _LIST, Field(min_length=1)] = tuple(sorted(_ROUTE.methods))
     """The methods that the trigger has."""
     cors: Annotated[tuple[k.Origin, ...], _LIST] = ()
@@ -191,7 +191,7 @@ class GatewayKeys(Keys):
     listen: k.Listen = _WEB.listen
     """Where callers connect, host:port."""
     admin: k.ListenOrOff = _WEB.admin
-    """Where probes, metrics and the console are served, host:port; off: nowhere."""
+    """Where probes (/healthz, /readyz) are served, host:port; off: nowhere."""
     public_url: k.HttpUrl | None = None
     """What job URLs begin with; by default Host and scheme of the request."""
     trusted_proxies: Annotated[tuple[k.Network, ...], _LIST] = _WEB.trusted_proxies

@@ -31,7 +31,7 @@ def text(value: object) -> str:
 
 
 def name(value: object) -> str:
-    """Read a name as logs, metrics and queries carry it."""
+    """Read a name as logs and traces carry it."""
     if visible(named := text(value)):
         return named
     raise ValueError("must be visible ASCII characters, without spaces")

@@ -1,4 +1,4 @@
-"""The call modes of both sides: one table each, from which requests, README, OpenAPI and the conversion tests come.
+"""The call modes of both sides: what requests say, documents repeat and the conversion tests go through.
 
 The names of the upstream modes are Orchestrator's own values of `$callMode`.
 """

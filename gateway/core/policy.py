@@ -28,7 +28,7 @@ class OnTimeout(enum.StrEnum):
     FAIL = "fail"
     """504 `wait-timeout` with the job's URLs."""
     CANCEL = "cancel"
-    """Ask for the job to be canceled, then 504."""
+    """504, and the job is canceled where there is a way; API triggers have none, so this is `FAIL`."""
 
 
 class Pace(msgspec.Struct, frozen=True):

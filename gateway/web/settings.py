@@ -24,7 +24,7 @@ class Route(msgspec.Struct, frozen=True):
     """A gateway path bound to one trigger."""
 
     name: str
-    """What records, logs and metrics call it; under pass-through, its path."""
+    """What records, logs and traces call it; under pass-through, its path."""
     path: str
     """The gateway's path, exactly as it comes over the wire: `/invoices`."""
     trigger: str

@@ -35,7 +35,7 @@ class Upstream(Protocol):
 
 
 class Vault(Protocol):
-    """Seals and opens what the store may not know. `SealBroken`-like errors mean that the key is gone."""
+    """Opens and hides what the store may not know. What no key of the keyring opens is None, never an error."""
 
     def open_start(self, job_id: str, sealed: bytes) -> StartRequest | None:
         """Return the start request; None if no key opens it."""
@@ -71,7 +71,7 @@ class Policies(Protocol):
 
 
 class Observer(Protocol):
-    """Told of what happens to jobs, for logs, metrics and traces. Must not fail and must not wait."""
+    """Told of what happens to jobs, for logs and traces. Must not fail and must not wait."""
 
     def __call__(self, job: Job, event: e.Event) -> None:
         """Take note of `event`, which led to `job`."""

@@ -11,6 +11,7 @@ local until_ = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local alive = ARGV[3] == '1' or (until_ and tonumber(until_) >= now)
 if alive then
     redis.call('ZADD', KEYS[1], now + lease, ARGV[1])
+    -- A month: long after its last replica, a store that is used no more is empty.
     redis.call('PEXPIRE', KEYS[1], 2592000000)
 end
 local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', now))
