@@ -133,7 +133,7 @@ class PolicyKeys(Keys):
     max_hops: k.Count = _POLICY.max_hops
     """Redirects of one long-poll caller before its wait counts as run out."""
     on_timeout: k.OnTimeoutName | None = None
-    """A wait that runs out: accept (202), redirect (to the wait URI), fail (504), cancel (if the job can be; else fail)."""
+    """A wait that runs out: accept (202), redirect (to the wait URI), fail (504), cancel (the job; else fail)."""
     redirect_status: k.RedirectStatus = _POLICY.redirect_status
     """Of redirects to the wait URI and the result: 303, or 302 for clients that know no other."""
     running_status: k.RunningStatus = _POLICY.running_status
