@@ -42,16 +42,15 @@ def choose(said: Said, policy: Policy) -> Choice:
     """Return the caller's mode. Raises `UnknownMode`, `ModeNotAllowed`, `NotAcceptable`, `BadRequest`."""
     wish = said.preferences
     mode, wished = _mode(said, policy)
-    waits = wish.wait is not None and mode is CallerMode.SYNC
-    accepts = (read_on_timeout(said.on_timeout) or policy.on_timeout or OnTimeout.ACCEPT) is OnTimeout.ACCEPT
-    granted = Preferences(
-        respond_async=wish.respond_async and (wished or (waits and accepts)),
-        wait=wish.wait if waits else None,
-    )
+    wait = wish.wait if mode is CallerMode.SYNC else None
+    on_timeout = read_on_timeout(said.on_timeout)
+    # A wait that runs out is answered as `respond-async` has it, unless somebody says otherwise.
+    accepts = wait is not None and (on_timeout or policy.on_timeout or OnTimeout.ACCEPT) is OnTimeout.ACCEPT
+    granted = Preferences(respond_async=wish.respond_async and (wished or accepts), wait=wait)
     return Choice(
         mode=mode,
-        wait=min(wish.wait * SECOND, policy.wait) if waits and wish.wait is not None else policy.wait,
-        on_timeout=read_on_timeout(said.on_timeout),
+        wait=policy.wait if wait is None else min(wait * SECOND, policy.wait),
+        on_timeout=on_timeout,
         respond_async=wish.respond_async,
         preference_applied=applied(granted),
     )

@@ -27,10 +27,18 @@ def ambiguous(job: Job, call: Call, now: int) -> Step | None:
     """Answer for an `unknown` job: wait for the verdict as long as the route says, then tell. None for any other."""
     if job.state is not State.UNKNOWN:
         return None
-    verdict_by = job.changed + call.policy.reconcile_wait
-    if now < verdict_by:
-        return Wait(verdict_by)
+    return without_verdict(job, call, now) or Wait(_verdict_by(job, call))
+
+
+def without_verdict(job: Job, call: Call, now: int) -> ProblemReply | None:
+    """Tell of an `unknown` job, once its verdict is waited for no longer; None until then, and for any other."""
+    if job.state is not State.UNKNOWN or now < _verdict_by(job, call):
+        return None
     return ProblemReply(UpstreamAmbiguous(job.message or "", job_id=job.id))
+
+
+def _verdict_by(job: Job, call: Call) -> int:
+    return job.changed + call.policy.reconcile_wait
 
 
 def held(job: Job, call: Call, now: int, until: int) -> Step | None:
@@ -38,18 +46,22 @@ def held(job: Job, call: Call, now: int, until: int) -> Step | None:
 
     What the caller or the route can bear is the limit, also of the wait for a verdict.
     """
-    step = ambiguous(job, call, now)
-    if step is not None and not isinstance(step, Wait):
-        return step
+    if (problem := without_verdict(job, call, now)) is not None:
+        return problem
     if now >= until:
         return None
-    return Wait(until if step is None else min(until, step.until))
+    return Wait(min(until, _verdict_by(job, call)) if job.state is State.UNKNOWN else until)
 
 
 def before_start_answered(job: Job, call: Call, now: int) -> Wait | None:
     """Wait until the upstream has answered the start, `start_wait` at most; None when an accepting mode may answer."""
     until = call.arrived + call.policy.start_wait
     return Wait(until) if not job.start_answered and now < until else None
+
+
+def retry_field(job: Job, call: Call, now: int) -> tuple[str, str]:
+    """Return the Retry-After field of an answer about a live job."""
+    return "Retry-After", str(retry_after(job, call.policy, now))
 
 
 def accepted(job: Job, call: Call, now: int) -> Reply:
@@ -59,7 +71,7 @@ def accepted(job: Job, call: Call, now: int) -> Reply:
         JSON,
         ("Location", urls.poll),
         ("Operation-Location", urls.monitor),
-        ("Retry-After", str(retry_after(job, call.policy, now))),
+        retry_field(job, call, now),
     )
     return Reply(202, headers, monitor(job, call.policy, urls))
 
@@ -76,10 +88,8 @@ def wait_ran_out(job: Job, call: Call, now: int, *, may_redirect: bool = True) -
         case OnTimeout.REDIRECT if may_redirect:
             return Reply(call.policy.redirect_status, (("Location", urls.wait(0)),))
         case _:
-            after = ("Retry-After", str(retry_after(job, call.policy, now)))
-            return ProblemReply(
-                WaitTimeout(f"the job goes on; its result will be at {urls.result}", job_id=job.id), (after,)
-            )
+            problem = WaitTimeout(f"the job goes on; its result will be at {urls.result}", job_id=job.id)
+            return ProblemReply(problem, (retry_field(job, call, now),))
 
 
 def _unsaid(call: Call) -> OnTimeout:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.caller.common import JSON, accepted, ambiguous, before_start_answered, ended
-from gateway.caller.monitor import monitor, retry_after
-from gateway.caller.port import Call, Reply, Step, Wait
+from gateway.caller.common import JSON, accepted, ambiguous, before_start_answered, ended, retry_field, without_verdict
+from gateway.caller.monitor import monitor
+from gateway.caller.port import Call, Reply, Step
 from gateway.core.job import Job, State
 
 
@@ -24,8 +24,6 @@ def poll(job: Job, call: Call, now: int) -> Step:
         return ended(job, call)
     if job.state.terminal:
         return Reply(call.policy.redirect_status, (("Location", urls.result),))
-    step = ambiguous(job, call, now)
-    if step is not None and not isinstance(step, Wait):
-        return step
-    after = ("Retry-After", str(retry_after(job, call.policy, now)))
-    return Reply(call.policy.running_status, (JSON, after), monitor(job, call.policy, urls))
+    if (problem := without_verdict(job, call, now)) is not None:
+        return problem
+    return Reply(call.policy.running_status, (JSON, retry_field(job, call, now)), monitor(job, call.policy, urls))
