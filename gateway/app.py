@@ -31,6 +31,7 @@ from gateway.web.gateway import Gateway
 from gateway.web.routing import RoutePolicies
 from gateway.web.servers import serving
 from gateway.web.settings import Address
+from gateway.worker.acceptances import Acceptances
 from gateway.worker.clock import Clock
 from gateway.worker.deliveries import Deliveries
 from gateway.worker.disown import disown
@@ -164,11 +165,12 @@ class Assembly:
     @cached_property
     def observers(self) -> tuple[Observer, ...]:
         """Who is told of what happens to jobs."""
+        always = (self.job_log, Acceptances(self.store, self.clock, self.tasks))
         traces = provider()
         if traces is None:
-            return (self.job_log,)
+            return always
         self._stack.callback(traces.shutdown)
-        return (self.job_log, JobTraces(traces.get_tracer("callmode")))
+        return (*always, JobTraces(traces.get_tracer("callmode")))
 
     @cached_property
     def deliveries(self) -> Deliveries:

@@ -58,8 +58,11 @@ class Triggers:
         return judge_read(exchanged, leg, self._origins, redirects, failures)
 
     async def accepts(self, leg: Leg, bearer: str, *, timeout: int) -> bool:
-        """Whether the upstream lets `bearer` read `leg`: the proof of a token that claims to be a job's owner."""
-        return not isinstance(await self.read(leg, bearer, timeout=timeout), e.ReadFailed | e.Lost)
+        """Whether the upstream lets `bearer` read `leg`: the proof of a token that claims to be a job's owner.
+
+        Only what nobody else is told counts: of a stranger's token, too, a 403 or 404 is an answer like any outcome.
+        """
+        return isinstance(await self.read(leg, bearer, timeout=timeout), e.StillRunning | e.Redirected)
 
     def _authorization(self, bearer: str | None) -> Headers:
         token = self._own_bearer or bearer

@@ -10,12 +10,10 @@ from aiohttp import web
 from gateway.auth.principal import Caller, bearer_of, identify
 from gateway.core.errors import CredentialUnproven, JobExpired, NotFound, StoreUnavailable
 from gateway.core.job import Job, LegKind
-from gateway.core.policy import HOUR, SECOND
+from gateway.core.policy import SECOND
 from gateway.store.port import Gone, StoreDown
 from gateway.web.gateway import Gateway
-
-_REMEMBERED = HOUR
-"""How long the upstream's acceptance of a token is remembered."""
+from gateway.worker.acceptances import REMEMBERED
 
 _PROOF_TIMEOUT = 10 * SECOND
 
@@ -69,7 +67,7 @@ async def _owns(gateway: Gateway, job: Job, caller: Caller) -> bool:
             return True
         if not await _accepted_upstream(gateway, job, caller):
             return False
-        await gateway.store.remember_token(caller.token, keep=_REMEMBERED)
+        await gateway.store.remember_token(caller.token, keep=REMEMBERED)
     except StoreDown as error:
         raise StoreUnavailable("the job store cannot be reached; ask again") from error
     return True
@@ -96,7 +94,7 @@ async def _replace_credential(gateway: Gateway, job: Job, caller: Caller) -> Non
         if await gateway.store.knows_token(offered) or not await _accepted_upstream(gateway, job, caller):
             return
         await gateway.store.offer_credential(job.id, gateway.vault.seal_credential(job.id, caller.bearer))
-        await gateway.store.remember_token(offered, keep=_REMEMBERED)
-        await gateway.store.remember_token(caller.token, keep=_REMEMBERED)
+        await gateway.store.remember_token(offered, keep=REMEMBERED)
+        await gateway.store.remember_token(caller.token, keep=REMEMBERED)
     except StoreDown:
         return  # The next read offers it again.

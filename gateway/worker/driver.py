@@ -119,9 +119,14 @@ class Driver:
         return len(self._entries)
 
     def job(self, job_id: str) -> Job | None:
-        """Return the newest record of a job that is followed here and that the store has; a later one is published."""
+        """Return the newest record of a job that is followed here and that the store has; a later one is published.
+
+        Its progress is what is known here: a read that goes wrong is not worth a write, yet a monitor tells of it.
+        """
         entry = self._entries.get(job_id)
-        return None if entry is None else entry.saved
+        if entry is None or entry.saved.revision < entry.job.revision:
+            return None if entry is None else entry.saved
+        return entry.saved.with_(progress=entry.job.progress)
 
     def follow(self, stored: Stored, follower: str, start: StartRequest | None = None) -> None:
         """Go on with a job that the store says `follower`, an incarnation of this replica, follows."""
