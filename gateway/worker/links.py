@@ -16,8 +16,9 @@ class Links:
         self._signer = signer
 
     def urls(self, job: Job, origin: str) -> JobUrls:
-        """Return the URLs of `job` below `origin`; a signature is good until the retention after its end is over."""
+        """Return the URLs of `job` below `origin`. A signature is good while they answer, be it with 410."""
         if self._signer is None:
             return JobUrls(origin, job.id)
-        expires = (job.finished or job.deadline) + self._policies.policy(job.route).retention
+        policy = self._policies.policy(job.route)
+        expires = (job.finished or job.deadline) + policy.retention + policy.tombstone
         return JobUrls(origin, job.id, self._signer.sign(job.id, expires))

@@ -13,15 +13,15 @@ from tests.core.strategies import in_state
 from tests.worker.doubles import OnePolicy
 
 SIGNER = Signer(parse(generate()))
-POLICIES = OnePolicy(Policy(retention=HOUR))
+POLICIES = OnePolicy(Policy(retention=HOUR, tombstone=2 * HOUR))
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.SUCCEEDED])
-def test_a_signature_is_good_for_the_retention(state: State):
-    """From the job's end, or, while that is to come, from its deadline."""
+def test_a_signature_is_good_until_nothing_is_remembered(state: State):
+    """Retention and tombstone, from the job's end, or, while that is to come, from its deadline."""
     job = in_state(state)
     urls = Links(POLICIES, SIGNER).urls(job, "https://gate.example")
-    over = (job.finished or job.deadline) + HOUR
+    over = (job.finished or job.deadline) + 3 * HOUR
     assert urls.sig is not None
     assert SIGNER.valid(job.id, urls.sig, over)
     assert not SIGNER.valid(job.id, urls.sig, over + 1_001)  # it counts in whole seconds
