@@ -16,6 +16,7 @@ from gateway.web import replies
 from gateway.web.forwarding import origin
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.log import note
+from gateway.web.settings import Address
 from gateway.web.streaming import stream
 from gateway.worker.watches import Watch
 
@@ -75,4 +76,10 @@ def urls_for(request: web.Request) -> Callable[[Job], JobUrls]:
 
 def caller_origin(request: web.Request) -> str:
     """Return scheme and authority of the gateway as this caller sees it."""
-    return origin(request.headers, request.scheme, request.remote, request.app[GATEWAY].settings)
+    return origin(request.headers, request.scheme, request.remote, request.app[GATEWAY].settings, _local(request))
+
+
+def _local(request: web.Request) -> str:
+    """Return the address that the request came in on; "" where its connection is gone."""
+    name = request.get_extra_info("sockname")
+    return "" if name is None else str(Address(name[0], name[1]))

@@ -27,7 +27,7 @@ def data_application(gateway: Gateway) -> web.Application:
             web.route("*", "/-/jobs/{id}/poll", jobs.poll),
             web.route("*", "/-/jobs/{id}/wait", jobs.wait),
             web.route("*", "/-/jobs/{id}/result", jobs.result),
-            web.get("/-/jobs/{id}/events", jobs.stream),
+            web.route("*", "/-/jobs/{id}/events", jobs.stream),
             web.post("/-/jobs/{id}/cancel", jobs.cancel),
             # Everything else is a call, whose path is judged as it came over the wire and not as a router decodes it.
             web.route("*", "/{path:.*}", calls.call),

@@ -125,6 +125,8 @@ async def _body(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge:
         limit = request.app[GATEWAY].settings.max_body
         raise BodyTooLarge(f"bodies may have {limit} bytes (limits.body)", headers=(("Connection", "close"),)) from None
+    except web.RequestPayloadError as error:
+        raise BadRequest("the body is not in its `Content-Encoding`, or its framing is broken") from error
 
 
 def _said(request: web.Request, destination: Destination, arguments: Arguments) -> Said:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from multidict import CIMultiDictProxy
 
 from gateway.core.exchange import Headers
+from gateway.web.hygiene import HOST
 from gateway.web.settings import WebSettings
 
 _HOP_BY_HOP = {
@@ -36,9 +37,15 @@ _OF_PROXIES = (
 )
 
 
+_DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
+"""Codings that aiohttp takes off a request's body: what goes upstream is plain, and must not be called otherwise."""
+
+
 def upstream_headers(headers: CIMultiDictProxy[str], content_type: str | None) -> Headers:
     """Return the fields that a start carries upstream, without its credential."""
     named = {token.strip().lower() for value in headers.getall("Connection", ()) for token in value.split(",")}
+    if headers.get("Content-Encoding", "").lower() in _DECODED:
+        named.add("content-encoding")
     passed = [(str(name), _as_sent(value)) for name, value in headers.items() if _passes(name.lower(), named)]
     own = [("Accept", "*/*"), ("Accept-Encoding", "identity")]
     if content_type is not None:
@@ -62,14 +69,22 @@ def _passes(name: str, named_by_connection: set[str]) -> bool:
     )
 
 
-def origin(headers: CIMultiDictProxy[str], scheme: str, peer: str | None, settings: WebSettings) -> str:
-    """Return scheme and authority that this caller's job URLs begin with."""
+def origin(
+    headers: CIMultiDictProxy[str], scheme: str, peer: str | None, settings: WebSettings, local: str = ""
+) -> str:
+    """Return scheme and authority that this caller's job URLs begin with.
+
+    `local`: the address that the request came in on, for a caller of HTTP/1.0, which need not name a host.
+    """
     if settings.public_url is not None:
         return settings.public_url
-    host = headers.get("Host", "")
+    host = headers.get("Host") or local
     if _trusted(peer, settings.trusted_proxies):
-        scheme = _rightmost(headers.getall("X-Forwarded-Proto", ())) or scheme
-        host = _rightmost(headers.getall("X-Forwarded-Host", ())) or host
+        # A proxy may pass on what its own caller made up: what is no scheme and no host is as if it were not there.
+        told_scheme = (_rightmost(headers.getall("X-Forwarded-Proto", ())) or "").lower()
+        told_host = _rightmost(headers.getall("X-Forwarded-Host", ())) or ""
+        scheme = told_scheme if told_scheme in {"http", "https"} else scheme
+        host = told_host if HOST.fullmatch(told_host) else host
     return f"{scheme}://{host}"
 
 

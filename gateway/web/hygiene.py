@@ -16,7 +16,7 @@ CONTROL = (
 """Fields that decide something, and so may come once."""
 
 # RFC 3986 3.2.2, without what no host is named with: a comma or an escape is rather a second reading than a name.
-_HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def check(request: web.Request) -> None:
@@ -26,7 +26,7 @@ def check(request: web.Request) -> None:
         # aiohttp reads any version as 1.1; whoever sent another meant another framing.
         raise BadRequest("HTTP/1.1 and HTTP/1.0 are spoken here")
     host = request.headers.get("Host")
-    if host is not None and not _HOST.fullmatch(host):
+    if host is not None and not HOST.fullmatch(host):
         # Job URLs begin with it.
         raise BadRequest("`Host` is no host and port")
     if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":

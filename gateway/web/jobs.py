@@ -53,6 +53,8 @@ async def result(request: web.Request) -> web.StreamResponse:
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """`GET /-/jobs/{id}/events`: the event stream, resumable by `Last-Event-ID`."""
+    if request.method not in {"GET", "HEAD"}:
+        raise MethodNotAllowed(headers=(("Allow", "GET, HEAD"),))
     return await _answer(request, lambda _job, _call, _now: Stream(), mode=CallerMode.STREAM)
 
 

@@ -23,12 +23,15 @@ async def forget(request: web.Request, start: StartRequest, caller: Caller, poli
         raise BadRequest("this route keeps no records (track: off), so it cannot honour an Idempotency-Key")
     gateway = request.app[GATEWAY]
     note(request, mode="forget", tracked=False)
-    event = await gateway.triggers.start(
-        start,
-        policy.upstream_mode,
-        caller.bearer,
-        timeout=start_timeout(policy.upstream_mode, policy),
-        max_idle=policy.start_max_idle,
+    # Who forgets may well go without waiting for the answer: the start is sent all the same.
+    event = await gateway.tasks.finish(
+        gateway.triggers.start(
+            start,
+            policy.upstream_mode,
+            caller.bearer,
+            timeout=start_timeout(policy.upstream_mode, policy),
+            max_idle=policy.start_max_idle,
+        )
     )
     match event:
         case e.StartRefused(outcome) | e.Ended(outcome):

@@ -27,8 +27,10 @@ async def stream(request: web.Request, watch: Watch, call: Call, fields: Headers
     last_id = _last_event_id(request)
     if watch.job.state.terminal and last_id == watch.job.revision:
         return web.Response(status=204, headers=CIMultiDict(fields))
-    response = web.StreamResponse(headers=CIMultiDict([*fields, ("Content-Type", events.EVENT_STREAM)]))
-    response.headers["X-Accel-Buffering"] = "no"
+    headers = CIMultiDict([*fields, ("Content-Type", events.EVENT_STREAM), ("X-Accel-Buffering", "no")])
+    if request.method == "HEAD":
+        return web.Response(headers=headers)
+    response = web.StreamResponse(headers=headers)
     # A client that has gone while we wrote is no defect; it comes back with `Last-Event-ID` if it wants to know.
     with suppress(ConnectionResetError):
         await response.prepare(request)

@@ -103,6 +103,28 @@ def test_the_nearest_proxy_is_believed(lines: list[tuple[str, str]]):
     assert origin(fields(("Host", "inner"), *lines), "http", "10.0.0.1", BEHIND) == "http://gate.example"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [("X-Forwarded-Host", 'a"b'), ("X-Forwarded-Host", "a>; b"), ("X-Forwarded-Host", "u@h"),
+     ("X-Forwarded-Proto", "javascript"), ("X-Forwarded-Proto", "a://")],
+)  # fmt: skip
+def test_what_is_no_host_and_no_scheme_is_not_believed(line: tuple[str, str]):
+    """A proxy may pass on what its caller made up, and job URLs begin with it."""
+    assert origin(fields(("Host", "inner"), line), "http", "10.0.0.1", BEHIND) == "http://inner"
+
+
+def test_a_caller_that_names_no_host():
+    """HTTP/1.0 allows it: job URLs then name the address that it called."""
+    assert origin(fields(), "http", "10.0.0.1", WebSettings(), "127.0.0.1:8080") == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "zstd"])
+def test_a_body_that_was_decoded_is_not_called_coded(coding: str):
+    """The server has taken the coding off; what it does not know stays as it came, label and all."""
+    assert len(upstream_headers(fields(("Content-Encoding", coding)), None)) == 2
+    assert upstream_headers(fields(("Content-Encoding", "x-own")), None)[2:] == (("Content-Encoding", "x-own"),)
+
+
 def test_a_proxy_that_says_nothing():
     """Leaves the request's own."""
     sent = fields(("Host", "inner"), ("X-Forwarded-Host", ""), ("X-Forwarded-Proto", " "))
