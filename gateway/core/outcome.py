@@ -140,13 +140,14 @@ def _error_start(answer: Answer, context: StartContext) -> e.Event:
     html = _is_html(answer)
     if answer.status == 429 and not html:
         return e.StartRefused(_refusal(answer), frees_key=True, hint=retry_after(answer))
-    if answer.status in {401, 403} and context.own_credential:
+    # A long-poll's first answer may be the job's own end, and jobs may say 403.
+    denied = {401} if context.asked is UpstreamMode.LONG_POLL else {401, 403}
+    if answer.status in denied and context.own_credential:
         problem = UpstreamCredentials(f"the upstream answered the gateway's own credential with {answer.status}")
         return e.StartRefused(problem_outcome(problem), frees_key=answer.status == 401)
     certain_4xx = answer.status < 500 and answer.status != 429
     if (certain_4xx or _has_json_object(answer)) and not _cut(answer):
         if context.asked is UpstreamMode.LONG_POLL and answer.status != 401:
-            # A long-poll's first answer may be the job's own end.
             return e.Ended(outcome_of(answer), mode=UpstreamMode.LONG_POLL)
         # Authentication comes before anything runs, so a refreshed token may use the same key.
         return e.StartRefused(_refusal(answer), frees_key=answer.status == 401)

@@ -248,9 +248,17 @@ def test_a_401_frees_the_key(asked):
     assert started(answer(401, body=b"{}"), asked) == e.StartRefused(Outcome(401, (), b"{}"), frees_key=True)
 
 
-@pytest.mark.parametrize(("status", "frees_key"), [(401, True), (403, False)])
-@pytest.mark.parametrize("asked", EVERY_ASKED, ids=str)
-def test_a_refusal_of_the_gateways_own_credential_is_its_own_problem(status, frees_key, asked):
+def test_a_long_polled_job_may_say_403():
+    """Its first answer may be the job's own end, also under the gateway's own credential."""
+    event = judge_start(answer(403, JSON, body=b"{}"), StartContext(TRIGGER, LONG_POLL, ORIGINS, own_credential=True))
+    assert event == e.Ended(Outcome(403, (JSON,), b"{}"), mode=LONG_POLL)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "frees_key"),
+    [*((asked, 401, True) for asked in EVERY_ASKED), *((asked, 403, False) for asked in NOT_LONG_POLL)],
+)
+def test_a_refusal_of_the_gateways_own_credential_is_its_own_problem(asked, status, frees_key):
     """The caller can do nothing about it, and is not shown the upstream's answer."""
     event = started(answer(status, body=b"secret"), asked, own=True)
     assert (event.outcome.status, event.outcome.problem) == (502, "upstream-credentials")
