@@ -16,6 +16,7 @@ from aiohttp import web
 
 from gateway.demo import command
 from gateway.demo.pairs import PAIRS
+from tests.support.listening import listening
 from tests.support.rig import simulated
 
 ROW = re.compile(r"(sync|async|long-poll|forget|callback|stream) .* \d+ +\d+ +(\d+ ms|-) +✓")
@@ -141,20 +142,14 @@ async def test_a_gateway_that_gets_it_wrong_fails_the_demo(monkeypatch, capsys, 
     monkeypatch.setattr("gateway.demo.conversation._PATIENCE", 1.0)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
 
     @contextlib.asynccontextmanager
     async def wrong(**_: int) -> AsyncIterator[WrongStage]:
-        async with simulated() as (_simulator, origin):
-            yield WrongStage(origin, "http://{}:{}".format(*runner.addresses[0][:2]))
+        async with simulated() as (_simulator, upstream), listening(app) as gateway:
+            yield WrongStage(upstream, gateway)
 
     monkeypatch.setattr(command.stages, "running", wrong)
-    try:
-        assert await command.demo() == 1
-    finally:
-        await runner.cleanup()
+    assert await command.demo() == 1
     text = capsys.readouterr().out
     assert reason in text
     assert "0 of 18 outcomes exact" in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from multidict import CIMultiDict
 
 from gateway.app import running
 from gateway.worker.settings import CallbackSettings
+from tests.support.listening import listening
 from tests.support.rig import TOKEN, GatewayProcess, config
 
 Found = TypeVar("Found")
@@ -118,14 +118,9 @@ async def receiving() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/{path:.*}", receiver._take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/done"
+    async with listening(app) as origin:
+        receiver.url = f"{origin}/done"
         yield receiver
-    finally:
-        await runner.cleanup()
 
 
 async def eventually(look: Callable[[], Awaitable[Found]], *, within: float = 15) -> Found:
@@ -134,12 +129,6 @@ async def eventually(look: Callable[[], Awaitable[Found]], *, within: float = 15
         while not (found := await look()):  # noqa: ASYNC110 - another process sets no event here
             await asyncio.sleep(0.02)
         return found
-
-
-def free_port() -> int:
-    """Return a port for a server that is to come back on the same one."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def written(directory: Path, text: str) -> str:

@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 
 from gateway.auth.keyring import generate
-from gateway.simulator import Settings, Simulator
-from tests.e2e.support import Answer, Caller, calling, eventually, free_port, fronting, receiving, serving, written
+from gateway.simulator import Settings
+from tests.e2e.support import Answer, Caller, calling, eventually, fronting, receiving, serving, written
+from tests.support.listening import free_port
 from tests.support.rig import BASE_PATH, GatewayProcess, policy, simulated, with_store
 from tests.upstream.http1.raw_origin import HOLD, RawOrigin
 
@@ -271,25 +272,14 @@ async def test_a_job_that_was_not_started_before_a_kill_is_started_once_after_it
 
         await eventually(between_tries)
         await gateway.kill()
-    async with listening_simulator(port) as simulator, serving(*arguments) as gateway, calling(gateway.url) as caller:
+    async with (
+        simulated(port=port) as (simulator, _),
+        serving(*arguments) as gateway,
+        calling(gateway.url) as caller,
+    ):
         view = await caller("GET", f"/-/jobs/{accepted.headers['Job-Id']}", params={"wait": "15"})
         assert view.json["status"] == "succeeded"
         assert simulator.starts_by_argument == {"a": 1}
-
-
-@contextlib.asynccontextmanager
-async def listening_simulator(port: int):
-    """Run a simulator on a given port."""
-    from aiohttp import web
-
-    simulator = Simulator(Settings())
-    runner = web.AppRunner(simulator.app(), shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
-        yield simulator
-    finally:
-        await runner.cleanup()
 
 
 async def test_sigterm_answers_everybody_and_the_restart_goes_on(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 from gateway.core.modes import UpstreamMode
 from gateway.simulator import Settings
 from gateway.simulator.faults import FAULTS
-from tests.e2e.support import Answer, Caller, free_port, fronting, receiving
+from tests.e2e.support import Answer, Caller, fronting, receiving
+from tests.support.listening import free_port
 from tests.support.rig import BASE_PATH, policy, simulated, with_store
 from tests.upstream.http1.raw_origin import HOLD, OK, RST, RawOrigin
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.worker.settings import CallbackSettings
+from tests.support.listening import listening
 
 _KEY = b"a key that receiver and gateway share"
 SETTINGS = CallbackSettings(allow=("127.0.0.0/8",), secret=f"whsec_{base64.b64encode(_KEY).decode()}", insecure=True)
@@ -66,11 +67,6 @@ async def receiving() -> AsyncIterator[Receiver]:
     # What is compressed has to arrive compressed: the signature is over the bytes sent.
     app = web.Application(client_max_size=1 << 24, handler_args={"auto_decompress": False})
     app.router.add_post("/callback", receiver.receive)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/callback"
+    async with listening(app) as origin:
+        receiver.url = f"{origin}/callback"
         yield receiver
-    finally:
-        await runner.cleanup()

@@ -16,6 +16,7 @@ from yarl import URL
 from gateway.app import running
 from gateway.core.modes import UpstreamMode
 from tests.matrix.client import open_session
+from tests.support.listening import listening
 from tests.support.rig import BASE_PATH, TOKEN, config, policy, with_store
 
 METHODS = ("POST", "PUT", "DELETE")
@@ -73,17 +74,11 @@ async def recording(redis_url: str, asks: UpstreamMode | None) -> AsyncIterator[
         recorder = Recorder(session)
         app = web.Application(client_max_size=1 << 24)
         app.router.add_route("*", "/{target:.*}", recorder.take)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            upstream = f"http://127.0.0.1:{runner.addresses[0][1]}{BASE_PATH}"
-            settings = config(upstream, shared=with_store(redis_url), policy=policy(upstream_mode=asks))
+        async with listening(app) as origin:
+            settings = config(origin + BASE_PATH, shared=with_store(redis_url), policy=policy(upstream_mode=asks))
             async with running(settings) as addresses:
                 recorder.url = f"http://{addresses['data']}"
                 yield recorder
-        finally:
-            await runner.cleanup()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from typing import TypeVar
 import pytest
 
 from gateway.store.embedded.binary import bundled_binary
+from tests.support.listening import free_port
 
 Found = TypeVar("Found")
 
@@ -87,7 +88,7 @@ class RedisServer:
     def start(self) -> None:
         """Start, and return once it answers and has loaded its data. Again after `kill`: on the same port."""
         began = time.monotonic()
-        ports = [self.port] * 5 if self.port else [_free_port() for _ in range(5)]
+        ports = [self.port] * 5 if self.port else [free_port() for _ in range(5)]
         for port in ports:  # somebody else may take a free port before the server does
             self._spawn(port)
             if self._becomes_ready(port):
@@ -131,11 +132,6 @@ def redis_server(
         yield server
     finally:
         server.kill()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

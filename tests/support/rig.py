@@ -29,6 +29,7 @@ from gateway.store.settings import StoreSettings
 from gateway.upstream.settings import UpstreamSettings
 from gateway.web.settings import Address, Route, WebSettings
 from gateway.worker.settings import CallbackSettings, WorkerSettings
+from tests.support.listening import listening
 
 BASE_PATH = "/acme/prod/orchestrator_"
 TOKEN = "token-of-a-caller"
@@ -56,20 +57,11 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def simulated(settings: Settings | None = None) -> AsyncIterator[tuple[Simulator, str]]:
+async def simulated(settings: Settings | None = None, *, port: int = 0) -> AsyncIterator[tuple[Simulator, str]]:
     """Run a simulator in this process; give it and its origin, `http://127.0.0.1:PORT`."""
-    from aiohttp import web
-
     simulator = Simulator(settings or Settings())
-    runner = web.AppRunner(simulator.app(), shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        yield simulator, f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
+    async with listening(simulator.app(), port=port, handler_cancellation=True) as origin:
+        yield simulator, origin
 
 
 def config(
