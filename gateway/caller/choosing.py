@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from gateway.caller.stream import EVENT_STREAM
@@ -9,6 +11,8 @@ from gateway.core.errors import BadRequest, ModeNotAllowed, NotAcceptable, Unkno
 from gateway.core.modes import BY_CALL_MODE, BY_NAME, CallerMode
 from gateway.core.policy import SECOND, OnTimeout, Policy
 from gateway.core.preferences import Preferences, applied
+
+_REFUSED = re.compile(r"q=0(?:\.0{0,3})?")
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -61,7 +65,7 @@ def _mode(said: Said, policy: Policy) -> tuple[CallerMode | None, bool]:
     for demand in (said.prefix, said.header, said.argument):
         if demand is not None:
             return _demanded(demand, policy), False
-    if said.accept is not None and EVENT_STREAM in said.accept.lower():
+    if said.accept is not None and _accepts_stream(said.accept):
         if CallerMode.STREAM not in policy.allowed_modes:
             raise NotAcceptable("this route does not allow the mode `stream`")
         return CallerMode.STREAM, False
@@ -71,6 +75,15 @@ def _mode(said: Said, policy: Policy) -> tuple[CallerMode | None, bool]:
     if wish.respond_async and CallerMode.ASYNC in policy.allowed_modes:
         return CallerMode.ASYNC, True
     return policy.caller_mode, False
+
+
+def _accepts_stream(accept: str) -> bool:
+    """Whether `Accept` names event streams, other than to refuse them (`q=0`, RFC 9110 12.4.2)."""
+    for element in accept.lower().split(","):
+        media_type, *parameters = (part.strip() for part in element.split(";"))
+        if media_type == EVENT_STREAM:
+            return not any(_REFUSED.fullmatch(parameter) for parameter in parameters)
+    return False
 
 
 def _demanded(name: str, policy: Policy) -> CallerMode:

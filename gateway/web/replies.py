@@ -12,6 +12,8 @@ from gateway.core.exchange import Headers
 from gateway.core.job import Job, OutcomeHead
 
 NO_STORE = ("Cache-Control", "no-store")
+_UNAVAILABLE = 503
+"""It passes: a store comes back, another replica takes over (RFC 9110 15.6.4)."""
 _NO_BODY = frozenset({204, 205, 304})
 
 
@@ -42,4 +44,6 @@ def problem(error: Problem, extra: Headers = (), monitor: str | None = None) -> 
     headers = (("Content-Type", problem_details.MEDIA_TYPE), *error.headers, *extra)
     if not any(name == "Cache-Control" for name, _ in headers):
         headers = (*headers, NO_STORE)
+    if error.status == _UNAVAILABLE and not any(name == "Retry-After" for name, _ in headers):
+        headers = (*headers, ("Retry-After", "1"))
     return response(error.status, headers, problem_details.document(error, monitor))

@@ -143,3 +143,24 @@ def test_respond_async_beside_a_wait_is_granted_where_a_202_can_come_of_it(said,
     """Who said otherwise of the wait's end, the caller before the route, has the word."""
     choice = choose(Said(preferences=BOTH, on_timeout=said), policy(on_timeout=route))
     assert choice.preference_applied == granted
+
+
+@pytest.mark.parametrize(
+    ("accept", "streams"),
+    [
+        (SSE, True),
+        ("Text/Event-Stream", True),
+        (f"application/json, {SSE}", True),
+        (f"{SSE};charset=utf-8", True),
+        (f"{SSE};q=0.1", True),
+        (f"{SSE};q=0", False),
+        (f"application/json, {SSE}; q=0.000", False),
+        (f"{SSE}s", False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_accept_names_streams(accept, streams):
+    """Among others or alone, in any case of letters; `q=0` says not that (RFC 9110 12.4.2)."""
+    mode = choose(Said(accept=accept), policy()).mode
+    assert mode is (STREAM if streams else SYNC)

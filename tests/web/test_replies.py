@@ -59,6 +59,13 @@ def test_a_problem():
     assert (view["detail"], view["jobId"], view["monitor"]) == ("gone", "03abc", URLS.monitor)
 
 
+def test_what_passes_says_when_to_come_back():
+    """503 has a Retry-After, once, whoever says it; other problems have none by themselves."""
+    assert replies.problem(StoreUnavailable()).headers.getall("Retry-After") == ["1"]
+    assert replies.problem(StoreUnavailable(), (("Retry-After", "7"),)).headers.getall("Retry-After") == ["7"]
+    assert "Retry-After" not in replies.problem(JobExpired()).headers
+
+
 def test_a_problems_own_fields():
     """Go along; and what is said of caches is said once."""
     response = replies.problem(MethodNotAllowed(headers=(("Allow", "GET"),)))
