@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.auth.principal import Caller, bearer_of, identify
 from gateway.core.errors import CredentialUnproven, JobExpired, NotFound, StoreUnavailable
+from gateway.core.ids import is_id
 from gateway.core.job import Job, LegKind
 from gateway.core.policy import SECOND
 from gateway.store.port import Gone, StoreDown
@@ -17,9 +18,13 @@ from gateway.worker.acceptances import REMEMBERED
 
 _PROOF_TIMEOUT = 10 * SECOND
 
+_NOT_FOUND = "no job has this id, or it is not yours"
+
 
 async def readable(request: web.Request, gateway: Gateway, job_id: str) -> Job:
     """Return a job that this request may read. Raises `NotFound`, `JobExpired`, `CredentialMissing`."""
+    if not is_id(job_id):
+        raise NotFound(_NOT_FOUND)
     signed = gateway.signer.valid(job_id, request.query.get("sig", ""), gateway.clock.now())
     bearer = bearer_of(request.headers.get("Authorization"))
     caller = None
@@ -27,13 +32,13 @@ async def readable(request: web.Request, gateway: Gateway, job_id: str) -> Job:
         caller = identify(bearer, gateway.keyring)
     job = await _find(gateway, job_id)
     if isinstance(job, Job):
-        if signed and caller is not None and job.principal is not None:
+        if signed and caller is not None:
             _offer(gateway, job, caller)
         if signed or caller is None or await _owns(gateway, job, caller):
             return job
     elif job is Gone.TOMBSTONE and (signed or gateway.own_credential):
         raise JobExpired("its outcome was kept for the route's retention, which is over", job_id=job_id)
-    raise NotFound("no job has this id, or it is not yours")
+    raise NotFound(_NOT_FOUND)
 
 
 async def prove(gateway: Gateway, job_id: str, caller: Caller) -> Job | None:

@@ -48,7 +48,7 @@ async def call(request: web.Request) -> web.StreamResponse:
     if request.method == "OPTIONS":
         return cors.preflight(request, destination.route.methods)
     _check_method(request, destination.route)
-    caller = identify_caller(request, gateway)
+    caller = _caller(request, gateway)
     arguments = read_arguments(
         request.method, destination.query, await _body(request), request.headers.get("Content-Type")
     )
@@ -63,36 +63,21 @@ async def call(request: web.Request) -> web.StreamResponse:
 async def _run(
     request: web.Request, *, route: Route, caller: Caller, choice: Choice, start: StartRequest
 ) -> web.StreamResponse:
-    gateway, policy = request.app[GATEWAY], route.policy
+    """Have the job accepted, or find the one that this call repeats; answer about it."""
+    gateway = request.app[GATEWAY]
     note(request, mode=choice.mode.value if choice.mode else "upstream")
-    key = _idempotency_key(request)
-    order = Order(
-        route=route.name,
-        policy=policy,
-        principal=caller.principal,
-        token=caller.token,
-        bearer=None if gateway.own_credential else caller.bearer,
-        mode=choice.mode,
-        start=start,
-        idempotency_key=key,
-        arguments="" if key is None else f"{start.method} {start.url}\n{start.body.hex()}",
-        callback_url=_callback_url(request, gateway, policy, choice),
-        origin=caller_origin(request),
-        trace=request.headers.get("traceparent"),
-    )
+    order = _order(request, route=route, caller=caller, choice=choice, start=start)
     # A caller that goes now must not leave a job behind that was created and is followed by nobody.
     accepted = await gateway.tasks.finish(gateway.intake.accept(order))
     extra: Headers = ()
     if accepted.replayed:
-        earlier = await prove(gateway, accepted.job_id, caller)
-        if earlier is not None and order.callback_url not in {None, earlier.callback_url}:
-            raise KeyReused("the job of this key was accepted without this callback", job_id=earlier.id)
+        await _check_replay(gateway, accepted.job_id, caller, order.callback_url)
         extra = (("Idempotent-Replayed", "true"),)
     if choice.preference_applied is not None:
         extra = (*extra, ("Preference-Applied", choice.preference_applied))
     now = gateway.clock.now()
-    call_ = Call(
-        policy=policy,
+    terms = Call(
+        policy=route.policy,
         urls=urls_for(request),
         arrived=now,
         mode=choice.mode,
@@ -100,11 +85,39 @@ async def _run(
         on_timeout=choice.on_timeout,
         respond_async=choice.respond_async,
     )
-    return await answer(request, accepted.job_id, call_, renderer(choice.mode), extra)
+    return await answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
 
 
-def identify_caller(request: web.Request, gateway: Gateway) -> Caller:
-    """Return who calls. Raises `CredentialMissing`."""
+def _order(request: web.Request, *, route: Route, caller: Caller, choice: Choice, start: StartRequest) -> Order:
+    gateway = request.app[GATEWAY]
+    key = _idempotency_key(request)
+    return Order(
+        route=route.name,
+        policy=route.policy,
+        principal=caller.principal,
+        token=caller.token,
+        bearer=None if gateway.own_credential else caller.bearer,
+        mode=choice.mode,
+        start=start,
+        idempotency_key=key,
+        arguments="" if key is None else f"{start.method} {start.url}\n{start.body.hex()}",
+        callback_url=_callback_url(request, gateway, route.policy, choice),
+        origin=caller_origin(request),
+        trace=request.headers.get("traceparent"),
+    )
+
+
+async def _check_replay(gateway: Gateway, job_id: str, caller: Caller, callback_url: str | None) -> None:
+    """See that an earlier call's job may answer this one: it is this caller's, and will call back where this one says.
+
+    Raises `CredentialUnproven`, `KeyReused`.
+    """
+    earlier = await prove(gateway, job_id, caller)
+    if earlier is not None and callback_url not in {None, earlier.callback_url}:
+        raise KeyReused("the job of this key was accepted without this callback", job_id=job_id)
+
+
+def _caller(request: web.Request, gateway: Gateway) -> Caller:
     if gateway.own_credential:
         return anonymous()
     return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
@@ -135,7 +148,7 @@ def _said(request: web.Request, destination: Destination, arguments: Arguments) 
         prefix=destination.mode,
         header=headers.get("Call-Mode"),
         argument=arguments.call_mode,
-        accept=headers.get("Accept"),
+        accept=", ".join(headers.getall("Accept", ())),
         preferences=parse_preferences(headers.getall("Prefer", ()), max_wait=destination.route.policy.wait // 1000),
         on_timeout=headers.get("Call-On-Timeout"),
     )

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.caller import long_poll, polling
+from gateway.caller import long_poll, polling, views
 from gateway.caller.choosing import read_on_timeout
-from gateway.caller.common import ambiguous, ended
-from gateway.caller.monitor import monitor, retry_after
-from gateway.caller.port import Call, ProblemReply, Renderer, Reply, Step, Stream, Wait
-from gateway.core.errors import CancelUnavailable, MethodNotAllowed, NotFound, ResultNotReady
-from gateway.core.exchange import Headers
-from gateway.core.ids import is_id
+from gateway.caller.port import Call, Renderer, Stream
+from gateway.core.errors import CancelUnavailable, MethodNotAllowed
 from gateway.core.job import Job
 from gateway.core.modes import CallerMode
 from gateway.core.policy import SECOND, OnTimeout
@@ -21,6 +17,9 @@ from gateway.web.answering import answer, urls_for
 from gateway.web.gateway import GATEWAY
 
 _MAX_HOP = 1_000
+_DIGITS = 6
+"""Of a count in the query: seconds and hops beyond are as good as without end."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
 
 
@@ -30,8 +29,8 @@ async def show(request: web.Request) -> web.StreamResponse:
         return await cancel(request)
     if request.method not in {"GET", "HEAD"}:
         raise MethodNotAllowed(headers=(("Allow", "GET, HEAD, DELETE"),))
-    wait = _number(request.query.get("wait"), 0)
-    return await _answer(request, _monitor, wait=wait * SECOND)
+    wait = _number(request.query.get("wait"))
+    return await _answer(request, views.show, wait=wait * SECOND)
 
 
 async def poll(request: web.Request) -> web.StreamResponse:
@@ -41,14 +40,14 @@ async def poll(request: web.Request) -> web.StreamResponse:
 
 async def wait(request: web.Request) -> web.StreamResponse:
     """`/-/jobs/{id}/wait?hop=N`: one hop of the redirect loop."""
-    hop = min(_number(request.query.get("hop"), 0), _MAX_HOP)
+    hop = min(_number(request.query.get("hop")), _MAX_HOP)
     said = read_on_timeout(request.headers.get("Call-On-Timeout", request.query.get("on-timeout")))
     return await _answer(request, long_poll.render, mode=CallerMode.LONG_POLL, hop=hop, on_timeout=said)
 
 
 async def result(request: web.Request) -> web.StreamResponse:
     """`/-/jobs/{id}/result`: the outcome."""
-    return await _answer(request, _result)
+    return await _answer(request, views.result)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -62,25 +61,6 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     """`POST /-/jobs/{id}/cancel`: nothing that speaks to API triggers alone can cancel a job."""
     await _job(request)
     raise CancelUnavailable("API triggers give no way to stop a job")
-
-
-def _monitor(job: Job, call: Call, now: int) -> Step:
-    if not job.state.terminal and now < call.until:
-        return Wait(call.until)
-    headers: Headers = (("Content-Type", "application/json"),)
-    if not job.state.terminal:
-        headers = (*headers, ("Retry-After", str(retry_after(job, call.policy, now))))
-    return Reply(200, headers, monitor(job, call.policy, call.urls(job)))
-
-
-def _result(job: Job, call: Call, now: int) -> Step:
-    if job.state.terminal:
-        return ended(job, call)
-    step = ambiguous(job, call, now)
-    if step is not None and not isinstance(step, Wait):
-        return step
-    after = ("Retry-After", str(retry_after(job, call.policy, now)))
-    return ProblemReply(ResultNotReady(job_id=job.id), (after,))
 
 
 async def preflight(request: web.Request) -> web.Response:
@@ -117,11 +97,11 @@ async def _answer(
 
 
 async def _job(request: web.Request) -> Job:
-    job_id = request.match_info["id"]
-    if not is_id(job_id):
-        raise NotFound("no job has this id, or it is not yours")
-    return await readable(request, request.app[GATEWAY], job_id)
+    return await readable(request, request.app[GATEWAY], request.match_info["id"])
 
 
-def _number(value: str | None, default: int) -> int:
-    return int(value) if value and value.isascii() and value.isdigit() and len(value) < 7 else default
+def _number(value: str | None) -> int:
+    """Return a count from the query, as large as any that means something; 0 for what is none."""
+    if not value or not (value.isascii() and value.isdigit()):
+        return 0
+    return int(value) if len(value) <= _DIGITS else 10**_DIGITS

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import web
 
+from gateway.caller.links import JobUrls
 from gateway.core.errors import InternalError, MethodNotAllowed, NotATrigger, Problem
 from gateway.web import cors, hygiene, replies
 from gateway.web.answering import caller_origin
@@ -64,7 +65,7 @@ async def render_problems(request: web.Request, handler: Handler) -> web.StreamR
 def _monitor(request: web.Request, error: Problem) -> str | None:
     if error.job_id is None:
         return None
-    return f"{caller_origin(request)}/-/jobs/{error.job_id}"
+    return JobUrls(caller_origin(request), error.job_id).monitor
 
 
 @web.middleware
