@@ -32,6 +32,7 @@ Problem
 └── GatewayProblem                     the gateway is at fault
     ├── InternalError         500  internal-error
     ├── StoreUnavailable      503  store-unavailable      nothing was sent: safe to retry
+    ├── JobUnavailable        503  job-unavailable        the job is known and may run: ask for it, do not send it again
     └── Draining              503  draining
 """
 
@@ -251,6 +252,12 @@ class StoreUnavailable(GatewayProblem):
     """The store cannot be reached; nothing was sent upstream."""
 
     code, title, retryable = "store-unavailable", "The job store cannot be reached; nothing was sent", True
+
+
+class JobUnavailable(GatewayProblem):
+    """A job that was accepted cannot be told of, since the store cannot be reached."""
+
+    code, title = "job-unavailable", "The job was accepted, and its record cannot be read now"
 
 
 class Draining(GatewayProblem):

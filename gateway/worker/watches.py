@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from gateway.core.errors import JobExpired, NotFound, StoreUnavailable
+from gateway.core.errors import JobExpired, JobUnavailable, NotFound
 from gateway.core.job import Job
 from gateway.store.port import Gone, Store, StoreDown
 from gateway.worker.clock import Clock
@@ -67,7 +67,7 @@ class Watches:
 
     @asynccontextmanager
     async def open(self, job_id: str) -> AsyncIterator[Watch]:
-        """Watch a job. Raises `NotFound`, `JobExpired`, `StoreUnavailable`."""
+        """Watch a job. Raises `NotFound`, `JobExpired`, `JobUnavailable`."""
         with self._feed.subscribed(job_id) as topic:
             job = self._followed(job_id) or await self._from_store(job_id)
             topic.offer(job)
@@ -77,15 +77,15 @@ class Watches:
         try:
             found = await self._store.watch(job_id, self._me())
         except StoreDown as error:
-            raise StoreUnavailable("the job store cannot be reached; ask again", job_id=job_id) from error
+            raise JobUnavailable("the job store cannot be reached; ask for the job again", job_id=job_id) from error
         return present(found, job_id)
 
     async def body(self, job: Job) -> bytes:
-        """Return the body of an ended job's outcome. Raises `JobExpired`, `StoreUnavailable`."""
+        """Return the body of an ended job's outcome. Raises `JobExpired`, `JobUnavailable`."""
         try:
             body = await self._store.read_body(job.id)
         except StoreDown as error:
-            raise StoreUnavailable("the job store cannot be reached; ask again", job_id=job.id) from error
+            raise JobUnavailable("the job store cannot be reached; ask for the job again", job_id=job.id) from error
         if body is None:
             raise JobExpired(job_id=job.id)
         return body

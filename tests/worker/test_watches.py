@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core import events as e
 from gateway.core.apply import apply
-from gateway.core.errors import JobExpired, NotFound, StoreUnavailable
+from gateway.core.errors import JobExpired, JobUnavailable, NotFound
 from gateway.core.job import Job, State
 from gateway.store.port import Gone, StoreDown
 from gateway.worker.clock import Clock
@@ -149,10 +149,11 @@ async def test_without_a_store_there_is_no_answer():
     """503 names the job: ask again."""
     async with setting(listening=False) as it:
         it.store.down = True
-        with pytest.raises(StoreUnavailable) as raised:
+        with pytest.raises(JobUnavailable) as raised:
             async with it.watches.open(RUNNING.id):
                 pass
         assert raised.value.job_id == RUNNING.id
+        assert not raised.value.retryable, "a call that started the job would start another"
 
 
 async def test_bodies():
@@ -164,7 +165,7 @@ async def test_bodies():
         with pytest.raises(JobExpired):
             await it.watches.body(ENDED)
         it.store.down = True
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(JobUnavailable):
             await it.watches.body(ENDED)
 
 
