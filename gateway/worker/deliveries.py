@@ -87,5 +87,9 @@ class Deliveries:
         return delivery.after(attempt, hint=hint)
 
     async def _save(self, before: Delivery, after: Delivery) -> Saved:
-        follower = self._followed[before.id][1]
-        return await self._store.save_delivery(after, before.revision, follower, keep=SPAN)
+        while True:
+            follower = self._followed[before.id][1]
+            saved = await self._store.save_delivery(after, before.revision, follower, keep=SPAN)
+            # One that was on its way while this replica took over from its own former name is not another's.
+            if saved is not Saved.FENCED or self._followed[before.id][1] == follower:
+                return saved

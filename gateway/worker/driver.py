@@ -323,7 +323,7 @@ class Driver:
         for tries in itertools.count():
             pause = _SAVE_AGAIN[min(tries, len(_SAVE_AGAIN) - 1)]
             try:
-                return await self._store.save(save, entry.follower)
+                return await self._save_once(entry, save)
             except StoreDown:
                 pass
             except Exception as error:  # noqa: BLE001 - as anywhere here, a defect costs the job a pause
@@ -331,6 +331,14 @@ class Driver:
                 pause = _AFTER_DEFECT / 1000
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
+
+    async def _save_once(self, entry: Entry, save: Save) -> Saved:
+        while True:
+            follower = entry.follower
+            answer = await self._store.save(save, follower)
+            # One that was on its way while this replica took over from its own former name is not fenced by another.
+            if answer is not Saved.FENCED or entry.follower == follower:
+                return answer
 
     def _delivery(self, job: Job) -> Delivery:
         assert job.callback_url is not None, "only a job with a callback has a delivery"

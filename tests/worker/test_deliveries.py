@@ -108,6 +108,21 @@ async def test_a_receiver_that_is_never_there():
         assert await it.left() == []
 
 
+async def test_a_save_under_the_former_name_is_made_again():
+    """It was on its way while this replica took over from itself: the delivery is not another's."""
+    async with on_the_round(None, 200) as it:
+        release = it.bench.store.hang("save_delivery")
+        await it.due()
+        await asyncio.sleep(1)
+        async for rows in it.bench.store.inner.take_over(ME, "replica-1b"):
+            for row in rows:
+                it.deliveries.follow(row, "replica-1b")
+        release.set()
+        await asyncio.sleep(WEEK)
+        assert [told.state for told in it.told] == [DeliveryState.PENDING, DeliveryState.DELIVERED]
+        assert await it.left("replica-1b") == []
+
+
 async def test_a_receiver_that_wants_no_more():
     """410, and it is left alone."""
     async with on_the_round(410) as it:

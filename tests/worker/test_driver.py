@@ -267,6 +267,23 @@ class TestFencing:
             assert (len(it.upstream.starts), len(it.upstream.reads)) == (1, 1)
             assert it.lost == []
 
+    async def test_a_save_under_the_former_name_is_made_again(self):
+        """It was on its way while this replica took over from itself: the job is not another's."""
+        async with bench() as it:
+            answer = asyncio.get_running_loop().create_future()
+            it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [answer]
+            job_id = await it.followed()
+            await it.until(job_id, State.RUNNING)
+            release = it.store.hang("save")
+            answer.set_result(ENDED)
+            await asyncio.sleep(10)
+            async for rows in it.store.inner.take_over(ME, "replica-1b"):
+                for row in rows:
+                    it.driver.refollow(row, "replica-1b")
+            release.set()
+            await it.until(job_id, State.SUCCEEDED)
+            assert (it.lost, len(it.upstream.reads)) == ([], 1)
+
     async def test_what_did_not_come_along_is_dropped(self):
         """Jobs of an incarnation that is over are another replica's."""
         async with bench() as it:
