@@ -13,7 +13,7 @@ from functools import cached_property
 
 import structlog
 
-from gateway.auth.keyring import Keyring, KeyringError, load_or_create, parse
+from gateway.auth.keyring import Keyring, KeyringError, load, load_or_create, parse
 from gateway.auth.links import Signer
 from gateway.config import Config
 from gateway.core.events import Event
@@ -46,9 +46,6 @@ from gateway.worker.postman import Postman
 from gateway.worker.tasks import Tasks
 from gateway.worker.vault import Vault
 from gateway.worker.watches import Watches
-
-_KEYRING_FILE = "keyring"
-"""Where the keyring of the embedded store is, in the data directory."""
 
 _ANSWER_LAST = 3.0
 """Seconds of the drain kept for answers that are given because the replica goes."""
@@ -109,14 +106,10 @@ def _keyring(config: Config) -> Keyring:
     auth = config.auth
     if auth.keyring is not None:
         return parse(auth.keyring)
-    if auth.keyring_file is not None and (config.store.url is not None or auth.keyring_file.exists()):
-        try:
-            return parse(auth.keyring_file.read_text())
-        except OSError as error:
-            raise KeyringError(f"the keyring file cannot be read: {error.strerror}") from error
-    if config.store.url is not None:
-        raise KeyringError("a shared store needs a shared keyring: keyring, keyring_file or CALLMODE_KEYRING")
-    return load_or_create(config.store.data_dir / _KEYRING_FILE)
+    if auth.keyring_file is None:
+        raise KeyringError("there is no keyring: give keyring, keyring_file or CALLMODE_KEYRING")
+    # A keyring of their own would leave replicas unable to resume each other's jobs: only the embedded store gets one.
+    return load_or_create(auth.keyring_file) if config.store.url is None else load(auth.keyring_file)
 
 
 class Assembly:

@@ -121,15 +121,27 @@ def generate() -> str:
     return f"{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}\n"
 
 
+def load(path: Path) -> Keyring:
+    """Return the keyring in the file at `path`. Raises `KeyringError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise KeyringError(f"the keyring file {path} cannot be read: {error.strerror}") from error
+    # Bytes that are not UTF-8 are an error of their line, as any other.
+    return parse(data.decode("utf-8", "replace"))
+
+
 def load_or_create(path: Path) -> Keyring:
     """Return the keyring in the file at `path`, which is made, readable by its owner only, if it is not there.
 
-    Raises `KeyringError`, and `OSError` where the file cannot be read or made.
+    Raises `KeyringError`.
     """
     if not path.exists():
-        _create(path, generate())
-    # Bytes that are not UTF-8 are an error of their line, as any other.
-    return parse(path.read_bytes().decode("utf-8", "replace"))
+        try:
+            _create(path, generate())
+        except OSError as error:
+            raise KeyringError(f"the keyring file {path} cannot be made: {error.strerror}") from error
+    return load(path)
 
 
 def _create(path: Path, text: str) -> None:

@@ -13,4 +13,4 @@ class AuthSettings(msgspec.Struct, frozen=True):
     keyring: str | None = None
     """The keyring's text (`id:base64` lines, newest first), from the environment or a file."""
     keyring_file: Path | None = None
-    """Where it is kept; with the embedded store it is generated there when absent."""
+    """Where it is kept; with the embedded store it is made there when absent."""

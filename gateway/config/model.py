@@ -205,7 +205,7 @@ class GatewayKeys(Keys):
     keyring: k.Text | None = None
     """The keyring's text; by default the environment variable CALLMODE_KEYRING."""
     keyring_file: k.FilePath | None = None
-    """A file that holds the keyring; with the embedded store it is made in data_dir."""
+    """A file that holds the keyring; with the embedded store it is made when absent, by default in data_dir."""
     upstream: UpstreamKeys
     """Where Orchestrator is: at least its `url`, or the flag --upstream."""
     store: StoreKeys = StoreKeys()

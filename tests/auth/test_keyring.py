@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth.keyring import Keyring, KeyringError, SealBroken, generate, load_or_create, parse
+from gateway.auth.keyring import Keyring, KeyringError, SealBroken, generate, load, load_or_create, parse
 
 OLD, NEW = ("old", bytes(range(32))), ("new", bytes(range(32, 64)))
 RING = Keyring([OLD])
@@ -220,6 +220,14 @@ def test_a_keyring_file_is_made_for_its_owner_only(tmp_path):
     assert names(tmp_path) == ["keyring"]
 
 
+def test_a_keyring_file_that_is_not_there_is_told(tmp_path):
+    """And where none can be made: the message names the file."""
+    with pytest.raises(KeyringError, match="absent cannot be read: No such file"):
+        load(tmp_path / "absent")
+    with pytest.raises(KeyringError, match="keyring cannot be made: No such file"):
+        load_or_create(tmp_path / "nowhere" / "keyring")
+
+
 def test_a_keyring_file_is_made_once(tmp_path):
     """What was sealed before a restart opens after it."""
     path = tmp_path / "keyring"
@@ -233,14 +241,14 @@ def test_of_those_who_race_all_get_the_same_keyring(tmp_path):
     """Nobody reads a file that is not yet filled, and nobody replaces another's."""
     threads, hashes = 8, []
 
-    def load(path, start):
+    def race(path, start):
         start.wait()
         hashes.append(load_or_create(path).hash("who"))
 
     for turn in range(20):
         path, start = tmp_path / str(turn) / "keyring", threading.Barrier(threads)
         path.parent.mkdir()
-        racers = [threading.Thread(target=load, args=(path, start)) for _ in range(threads)]
+        racers = [threading.Thread(target=race, args=(path, start)) for _ in range(threads)]
         for racer in racers:
             racer.start()
         for racer in racers:
