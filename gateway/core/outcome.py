@@ -24,6 +24,7 @@ from gateway.core.exchange import Answer, Exchanged, Failure, Framing, Headers, 
 from gateway.core.job import Leg, LegKind, Outcome, State
 from gateway.core.locations import BadLocation, allowed, resolve
 from gateway.core.modes import UpstreamMode
+from gateway.core.timing import asked_wait
 
 LOCATION_REFUSED = "location-refused"
 """What the monitor calls the error of a job that runs where the gateway may not, or cannot, follow it."""
@@ -260,9 +261,8 @@ def end_to_end(headers: Headers) -> Headers:
 
 
 def retry_after(answer: Answer) -> int:
-    """Return the answer's Retry-After in milliseconds; 0 if there is none, or a date (whose clock is not ours)."""
-    value = (answer.header("Retry-After") or "").strip()
-    return int(value) * 1000 if value.isascii() and value.isdigit() and len(value) <= 6 else 0
+    """Return how long (ms) the answer asks to wait; 0 if it does not."""
+    return asked_wait(answer.header("Retry-After"))
 
 
 def _cut(answer: Answer) -> bool:

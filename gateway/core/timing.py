@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 
-from gateway.core.policy import Pace
+from gateway.core.policy import SECOND, Pace
 
 _FIRST_READ = 0.3
 """Of the typical duration: sooner, hardly any job has ended."""
@@ -35,6 +35,12 @@ def poll_interval(age: int, pace: Pace, hint: int = 0) -> int:
     else:
         planned = max(_STEP * pace.typical, _AGE_SHARE * age)
     return max(hint, pace.floor, min(int(planned), pace.ceiling))
+
+
+def asked_wait(retry_after: str | None) -> int:
+    """Return a Retry-After field's value in milliseconds; 0 if there is none, or a date (whose clock is not ours)."""
+    value = (retry_after or "").strip()
+    return int(value) * SECOND if value.isascii() and value.isdigit() and len(value) <= 6 else 0
 
 
 def backoff(failures: int, hint: int = 0) -> int:

@@ -6,7 +6,7 @@ A topic holds the newest record it was offered. Publishing wakes all waiters; it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from contextlib import contextmanager
 
 from gateway.core.job import Job
@@ -85,6 +85,6 @@ class Feed:
             topic.offer(job, body)
 
     @property
-    def topics(self) -> tuple[str, ...]:
-        """The jobs that somebody waits for."""
-        return tuple(self._topics)
+    def topics(self) -> KeysView[str]:
+        """The jobs that somebody waits for, as they are at any time."""
+        return self._topics.keys()

@@ -19,6 +19,7 @@ from gateway.core.delivery import Attempt, Delivery
 from gateway.core.exchange import Headers
 from gateway.core.job import Job
 from gateway.core.policy import SECOND
+from gateway.core.timing import asked_wait
 from gateway.worker.guard import Guard, Refused
 from gateway.worker.port import Policies
 from gateway.worker.settings import CallbackSettings
@@ -69,7 +70,7 @@ class Postman:
             URL(delivery.url, encoded=True), data=payload, headers=fields, allow_redirects=False
         ) as response:
             answer = await response.content.read(_FIRST_BYTES)
-            return response.status, answer.decode("utf-8", "replace"), _hint(response.headers.get("Retry-After"))
+            return response.status, answer.decode("utf-8", "replace"), asked_wait(response.headers.get("Retry-After"))
 
     def _outcome(self, job: Job, body: bytes) -> tuple[int, Headers, bytes]:
         call = Call(policy=self._policies.policy(job.route), urls=self._urls, arrived=job.created)
@@ -115,7 +116,3 @@ class Postman:
         for session in (self._named, self._networked):
             if session is not None:
                 await session.close()
-
-
-def _hint(value: str | None) -> int:
-    return int(value) * SECOND if value and value.isascii() and value.isdigit() and len(value) <= 6 else 0

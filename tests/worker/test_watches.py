@@ -142,7 +142,7 @@ async def test_there_may_be_no_job(found: Gone, error: type[Exception]):
         with pytest.raises(error):
             async with it.watches.open("03abc"):
                 pass
-        assert it.feed.topics == ()
+        assert it.feed.topics == set()
 
 
 async def test_without_a_store_there_is_no_answer():
