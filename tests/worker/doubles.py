@@ -192,6 +192,14 @@ class Bench:
         self.driver.follow(Stored(new.job, new.start, new.credential), ME, START)
         return new.job.id
 
+    async def reading(self) -> tuple[str, asyncio.Future[e.Event]]:
+        """Bring a job to where it runs and is read; return its id, and what its first read is to be answered with."""
+        answer: asyncio.Future[e.Event] = asyncio.get_running_loop().create_future()
+        self.upstream.on_start, self.upstream.on_read = [FOLLOWED], [answer]
+        job_id = await self.followed()
+        await self.until(job_id, State.RUNNING)
+        return job_id, answer
+
     async def inherited(self, state: State, **fields: object) -> Stored:
         """Return what a replica finds of a job that a dead one has brought to `state`."""
         new = await self.created(**fields)

@@ -148,10 +148,7 @@ class TestAnswering:
     async def test_nobody_is_told_before_the_store_has_it(self):
         """Saving takes 300 ms: so does the answer."""
         async with bench() as it:
-            answer = asyncio.get_running_loop().create_future()
-            it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [answer]
-            job_id = await it.followed()
-            await it.until(job_id, State.RUNNING)
+            job_id, answer = await it.reading()
             await asyncio.sleep(10)
             release = it.store.hang("save")
             answer.set_result(ENDED)
@@ -164,10 +161,7 @@ class TestAnswering:
     async def test_a_caller_is_answered_from_memory_when_saving_hangs(self):
         """After 500 ms; and the outcome is saved later all the same."""
         async with bench() as it:
-            answer = asyncio.get_running_loop().create_future()
-            it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [answer]
-            job_id = await it.followed()
-            await it.until(job_id, State.RUNNING)
+            job_id, answer = await it.reading()
             await asyncio.sleep(10)
             release = it.store.hang("save")
             answer.set_result(ENDED)
@@ -186,10 +180,7 @@ class TestAnswering:
     async def test_the_same_when_the_store_is_away(self):
         """An outage of an hour at the job's end loses nothing."""
         async with bench() as it:
-            answer = asyncio.get_running_loop().create_future()
-            it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [answer]
-            job_id = await it.followed()
-            await it.until(job_id, State.RUNNING)
+            job_id, answer = await it.reading()
             it.store.down.add("save")
             answer.set_result(ENDED)
             await it.until(job_id, State.SUCCEEDED)
@@ -253,10 +244,7 @@ class TestFencing:
     async def test_a_new_incarnation_goes_on_with_what_it_has(self):
         """`refollow` changes the name under which a job is saved, and begins no second loop."""
         async with bench() as it:
-            answer = asyncio.get_running_loop().create_future()
-            it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [answer]
-            job_id = await it.followed()
-            await it.until(job_id, State.RUNNING)
+            job_id, answer = await it.reading()
             await asyncio.sleep(10)
             async for rows in it.store.inner.take_over(ME, "replica-1b"):
                 for row in rows:
@@ -270,10 +258,7 @@ class TestFencing:
     async def test_a_save_under_the_former_name_is_made_again(self):
         """It was on its way while this replica took over from itself: the job is not another's."""
         async with bench() as it:
-            answer = asyncio.get_running_loop().create_future()
-            it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [answer]
-            job_id = await it.followed()
-            await it.until(job_id, State.RUNNING)
+            job_id, answer = await it.reading()
             release = it.store.hang("save")
             answer.set_result(ENDED)
             await asyncio.sleep(10)
@@ -359,10 +344,7 @@ class TestDefects:
     async def test_a_save_that_breaks(self):
         """The change is not forgotten: it is saved when the way is mended, and its caller answered meanwhile."""
         async with bench() as it:
-            answer = asyncio.get_running_loop().create_future()
-            it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [answer]
-            job_id = await it.followed()
-            await it.until(job_id, State.RUNNING)
+            job_id, answer = await it.reading()
             await asyncio.sleep(1)
             it.store.broken.add("save")
             answer.set_result(ENDED)
@@ -486,10 +468,7 @@ class TestStopping:
     async def test_it_waits_for_saves(self):
         """What is known is brought into the store."""
         async with bench() as it:
-            answer = asyncio.get_running_loop().create_future()
-            it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [answer]
-            job_id = await it.followed()
-            await it.until(job_id, State.RUNNING)
+            job_id, answer = await it.reading()
             await asyncio.sleep(1)
             release = it.store.hang("save")
             answer.set_result(ENDED)
