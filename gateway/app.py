@@ -86,7 +86,7 @@ async def _store(stack: contextlib.AsyncExitStack, config: Config) -> RedisStore
     if url is None:
         server = EmbeddedServer(
             settings.data_dir,
-            durability="disk" if settings.durability == "disk" else "memory",
+            durability=settings.durability,
             on_event=_told_by_server,
         )
         url = await server.start()

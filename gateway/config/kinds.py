@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -14,6 +14,7 @@ from gateway.config import addresses, scalars, units
 from gateway.config.interpolation import Interpolated
 from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.core.policy import OnTimeout
+from gateway.store import settings
 from gateway.web.settings import Address
 
 
@@ -107,7 +108,7 @@ Bearer = Annotated[str, Parsed(scalars.bearer, _TEXT)]
 WebhookSecret = Annotated[str, Parsed(scalars.webhook_secret, _matching("^whsec_"))]
 
 NoAuth = Annotated[bool, one_of({"none": True})]
-Durability = Annotated[str, _words("memory", "disk")]
+Durability = Annotated[settings.Durability, _words(*get_args(settings.Durability))]
 LogFormat = Annotated[str, _words("auto", "json", "console")]
 LogLevel = Annotated[str, _words("debug", "info", "warning", "error")]
 Method = Annotated[str, _words("GET", "POST", "PUT", "DELETE", "PATCH")]

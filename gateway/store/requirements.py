@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.store.settings import Durability
+
 
 class Unsuitable(Exception):  # noqa: N818 - a condition, not a defect
     """The store server is set up so that jobs would be lost; the message says what would be right."""
 
 
-def judge(server: Mapping[str, str], *, durability: str) -> None:
+def judge(server: Mapping[str, str], *, durability: Durability) -> None:
     """Raise `Unsuitable` if the server's settings break a promise. `server`: what CONFIG GET told, if it may be asked.
 
     Eviction loses live jobs silently, whichever of its policies is on, so it is refused where there is a limit.

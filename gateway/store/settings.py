@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+
+Durability = Literal["memory", "disk"]
+"""What an acknowledged write survives: the end of any process (of the machine too, once a second has passed), or of
+the machine at once, at the price of an fsync before the reply."""
 
 
 class StoreSettings(msgspec.Struct, frozen=True):
@@ -13,7 +18,7 @@ class StoreSettings(msgspec.Struct, frozen=True):
     url: str | None = None
     """`redis://`, `rediss://` or `unix://`; None starts the embedded server in `data_dir`."""
     data_dir: Path = Path()
-    durability: str = "memory"
+    durability: Durability = "memory"
     """`memory`: as the store is set up; `disk`: refuse a store that does not say `appendfsync always`."""
     prefix: str = "callmode"
     """What every key begins with."""

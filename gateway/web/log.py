@@ -19,7 +19,7 @@ def note(request: web.Request, *, job: Job | None = None, **fields: object) -> N
             route=job.route,
             upstream_mode=job.observed.value if job.observed else None,
             state=job.state.value,
-            upstream_ms=job.finished - job.created if job.finished else None,
+            job_ms=job.finished - job.created if job.finished else None,
             upstream_calls=job.progress.attempts,
         )
     request[_NOTES] = notes

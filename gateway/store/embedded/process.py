@@ -8,14 +8,10 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from pathlib import Path
-from typing import Literal
 
 from gateway.store.embedded.errors import EmbeddedStoreError
 from gateway.store.embedded.paths import Paths, open_log
-
-Durability = Literal["memory", "disk"]
-"""What an acknowledged write survives: the end of any process (of the machine too, once a second has passed), or of
-the machine at once, at the price of an fsync before the reply."""
+from gateway.store.settings import Durability
 
 SILENT_FOR = 20.0
 """Seconds without any answer on the socket after which a starting server counts as hung."""

@@ -13,8 +13,9 @@ from gateway.store.embedded.binary import find_server_binary
 from gateway.store.embedded.errors import EmbeddedStoreError
 from gateway.store.embedded.lock import DirectoryLock
 from gateway.store.embedded.paths import Paths, prepare, remove_runtime
-from gateway.store.embedded.process import Durability, ServerProcess
+from gateway.store.embedded.process import ServerProcess
 from gateway.store.embedded.sync import sync_forever
+from gateway.store.settings import Durability
 
 OnEvent = Callable[[str, dict[str, object]], None]
 """Takes an event's name and its fields, for a log line or a metric. Must not raise.
@@ -54,7 +55,7 @@ class EmbeddedServer:
     ) -> None:
         self._data_dir = data_dir
         self._lock_wait = lock_wait
-        self._durability: Durability = durability
+        self._durability = durability
         self._binary = binary
         self._emit: OnEvent = (lambda _name, _fields: None) if on_event is None else on_event
         self._up = asyncio.Event()
