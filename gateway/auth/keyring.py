@@ -1,8 +1,9 @@
 """The keyring: sealing what is stored, signing links, hashing what must not be known.
 
 A keyring is text, one key a line, newest first: `id:base64 of 32 bytes`. The first key seals, signs and hashes for new
-jobs; all of them open and verify, so a key is rotated by putting a new line on top and dropping the old one when the
-jobs of its time are gone. Three subkeys are derived from each (HKDF, RFC 5869), so that no key serves two purposes.
+jobs; all of them open, verify and recognise, so a key is rotated by putting a new line on top and dropping the old one
+when the jobs of its time are gone. Three subkeys are derived from each (HKDF, RFC 5869), so that no key serves two
+purposes.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ class Keyring:
         if not keys:
             raise KeyringError("the keyring has no key")
         self._keys = {key_id: _Key(key_id, secret) for key_id, secret in keys}
-        self._first = self._keys[keys[0][0]]
+        self._ring = tuple(self._keys.values())
+        self._first = self._ring[0]
+
+    def __len__(self) -> int:
+        return len(self._ring)
 
     def seal(self, plain: bytes, bound_to: str) -> bytes:
         """Return `plain` encrypted so that it opens only for `bound_to` (AES-256-GCM)."""
@@ -72,10 +77,13 @@ class Keyring:
         except (InvalidTag, ValueError) as error:
             raise SealBroken("the sealed value does not belong here") from error
 
-    def hash(self, purpose: str, *parts: str) -> str:
-        """Return a keyed hash of `parts` (64 hexadecimal digits), different for each `purpose`."""
+    def hash(self, purpose: str, *parts: str, age: int = 0) -> str:
+        """Return a keyed hash of `parts` (64 hexadecimal digits), different for each `purpose`.
+
+        `age`: which key of the ring, counted from the newest: what an older one hashed can only be compared.
+        """
         message = b"".join(_framed(part) for part in (purpose, *parts))
-        return hmac.new(self._first.hash, message, hashlib.sha256).hexdigest()
+        return hmac.new(self._ring[age].hash, message, hashlib.sha256).hexdigest()
 
     def link_key(self, key_id: str | None = None) -> tuple[str, bytes] | None:
         """Return a key's id and its subkey for links: the first key's, or the one named; None if there is no such."""

@@ -23,14 +23,21 @@ class Caller(msgspec.Struct, frozen=True):
     principal: str
     token: str
     bearer: str | None = None
+    former: tuple[tuple[str, str], ...] = ()
+    """Principal and token as each older key of the ring hashes them, in their order."""
+
+    def is_principal(self, principal: str) -> bool:
+        """Whether a record's principal is this caller, whichever key hashed it."""
+        return principal == self.principal or any(principal == former for former, _ in self.former)
+
+    def has_token(self, token: str) -> bool:
+        """Whether a record's token is this caller's, whichever key hashed it."""
+        return token == self.token or any(token == former for _, former in self.former)
 
 
-_NOBODY = Caller(ANONYMOUS, ANONYMOUS)
-
-
-def anonymous() -> Caller:
+def anonymous(keyring: Keyring) -> Caller:
     """Return the caller that everybody is under the gateway's own credential."""
-    return _NOBODY
+    return Caller(ANONYMOUS, ANONYMOUS, former=((ANONYMOUS, ANONYMOUS),) * (len(keyring) - 1))
 
 
 def bearer_of(authorization: str | None) -> str | None:
@@ -54,9 +61,14 @@ def identify(bearer: str | None, keyring: Keyring) -> Caller:
             "send `Authorization: Bearer …`; it goes to the upstream as it is",
             headers=(("WWW-Authenticate", "Bearer"),),
         )
-    token = keyring.hash("token", bearer)
     claims = _claims(bearer)
-    return Caller(token if claims is None else keyring.hash("principal", *claims), token, bearer)
+    (principal, token), *former = (_hashed(bearer, claims, keyring, age) for age in range(len(keyring)))
+    return Caller(principal, token, bearer, tuple(former))
+
+
+def _hashed(bearer: str, claims: tuple[str, str] | None, keyring: Keyring, age: int) -> tuple[str, str]:
+    token = keyring.hash("token", bearer, age=age)
+    return (token if claims is None else keyring.hash("principal", *claims, age=age)), token
 
 
 def _claims(bearer: str) -> tuple[str, str] | None:

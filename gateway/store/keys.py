@@ -40,9 +40,9 @@ class Keys:
         """A hash: record, revision, follower of a callback delivery."""
         return self._key(partition_of(delivery_id), "delivery", delivery_id)
 
-    def idempotency(self, job_id: str, key: str) -> str:
+    def idempotency(self, partition: int, key: str) -> str:
         """The job that an idempotency key belongs to; in the partition of that job."""
-        return self._key(partition_of(job_id), "key", key)
+        return self._key(partition, "key", key)
 
     def followed(self, partition: int, incarnation: str) -> str:
         """The rows of a partition that an incarnation follows."""

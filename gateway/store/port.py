@@ -42,6 +42,14 @@ class Held(msgspec.Struct, frozen=True):
     job_id: str
 
 
+class Holder(msgspec.Struct, frozen=True):
+    """Whose an idempotency key is."""
+
+    job_id: str
+    fingerprint: str
+    """Of its arguments, as they were hashed when the job was created."""
+
+
 class KeyTaken(msgspec.Struct, frozen=True):
     """The idempotency key belongs to a call with other arguments."""
 
@@ -112,6 +120,10 @@ class Store(Protocol):
 
     async def create(self, new: NewJob, follower: str, *, keep: int) -> Created | Held | KeyTaken:
         """Store a new job that `follower` follows, or find the one that its idempotency key belongs to."""
+        ...
+
+    async def holder(self, key: str, partition: int) -> Holder | None:
+        """Return whose the hashed idempotency `key` is; None if it is free."""
         ...
 
     async def read(self, job_id: str) -> Job | Gone:

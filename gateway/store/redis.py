@@ -24,7 +24,7 @@ from gateway.core.ids import partition_of
 from gateway.core.job import Job
 from gateway.store.codec import Unreadable, decode_delivery, decode_job, encode
 from gateway.store.keys import Keys
-from gateway.store.port import Beat, Created, Gone, Held, KeyTaken, NewJob, Row, Save, Saved, Stored, StoreDown
+from gateway.store.port import Beat, Created, Gone, Held, Holder, KeyTaken, NewJob, Row, Save, Saved, Stored, StoreDown
 from gateway.store.requirements import judge
 from gateway.store.settings import StoreSettings
 
@@ -121,7 +121,7 @@ class RedisStore:
         job = new.job
         keys = [self._keys.job(job.id), self._keys.followed(partition_of(job.id), follower)]
         if job.key is not None:
-            keys.append(self._keys.idempotency(job.id, job.key))
+            keys.append(self._keys.idempotency(partition_of(job.id), job.key))
         arguments: list[Argument] = [
             job.id, encode(job), new.start, new.credential or b"", follower, f"create-{job.id}", keep, new.fingerprint,
         ]  # fmt: skip
@@ -134,6 +134,14 @@ class RedisStore:
                 return Held(answer[1].decode())
             case _:
                 return KeyTaken()
+
+    async def holder(self, key: str, partition: int) -> Holder | None:
+        """See the port."""
+        with _mapped():
+            job_id, fingerprint = await self._redis.hmget(self._keys.idempotency(partition, key), ["id", "print"])
+        if job_id is None or fingerprint is None:
+            return None
+        return Holder(_text(job_id), _text(fingerprint))
 
     async def read(self, job_id: str) -> Job | Gone:
         """See the port."""
@@ -174,7 +182,7 @@ class RedisStore:
             name.body(job.id),
             name.tombstone(job.id),
             name.watchers(job.id),
-            name.idempotency(job.id, job.key) if job.key is not None else name.job(job.id),
+            name.idempotency(partition_of(job.id), job.key) if job.key is not None else name.job(job.id),
         ]
         arguments: list[Argument] = [
             job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,

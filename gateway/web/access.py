@@ -63,9 +63,9 @@ async def _find(gateway: Gateway, job_id: str) -> Job | Gone:
 
 
 async def _owns(gateway: Gateway, job: Job, caller: Caller) -> bool:
-    if job.principal != caller.principal:
+    if not caller.is_principal(job.principal):
         return False
-    if job.token == caller.token:
+    if caller.has_token(job.token):
         return True
     try:
         if await gateway.store.knows_token(caller.token):
@@ -88,7 +88,7 @@ async def _accepted_upstream(gateway: Gateway, job: Job, caller: Caller) -> bool
 
 def _offer(gateway: Gateway, job: Job, caller: Caller) -> None:
     """Let a new bearer that comes with a valid signature take the place of the one that later reads use."""
-    if caller.token != job.token and not job.state.terminal and job.leg is not None:
+    if not caller.has_token(job.token) and not job.state.terminal and job.leg is not None:
         gateway.tasks.spawn(_replace_credential(gateway, job, caller), name=f"credential {job.id}")
 
 

@@ -96,6 +96,7 @@ def _order(request: web.Request, *, route: Route, caller: Caller, choice: Choice
         policy=route.policy,
         principal=caller.principal,
         token=caller.token,
+        former=tuple(principal for principal, _ in caller.former),
         bearer=None if gateway.own_credential else caller.bearer,
         mode=choice.mode,
         start=start,
@@ -119,7 +120,7 @@ async def _check_replay(gateway: Gateway, job_id: str, caller: Caller, callback_
 
 def _caller(request: web.Request, gateway: Gateway) -> Caller:
     if gateway.own_credential:
-        return anonymous()
+        return anonymous(gateway.keyring)
     return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
 
 

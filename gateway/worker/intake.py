@@ -17,6 +17,8 @@ from gateway.store.port import Created, Held, NewJob, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver, kept_for
 
+_CHOOSE = "choose a new key for other arguments, or send the same arguments again"
+
 
 class Order(msgspec.Struct, frozen=True):
     """A call that is understood: who wants what to run, and how it is to be answered."""
@@ -34,6 +36,8 @@ class Order(msgspec.Struct, frozen=True):
     arguments: str = ""
     """What must be equal for two calls with one idempotency key to be the same call."""
     callback_url: str | None = None
+    former: tuple[str, ...] = ()
+    """The principal as each older key of the ring hashes it."""
     origin: str = ""
     """What job URLs begin with, as this caller sees the gateway."""
     trace: str | None = None
@@ -58,8 +62,8 @@ class Sealer(Protocol):
         """Seal a credential for a job."""
         ...
 
-    def hash(self, purpose: str, *parts: str) -> str:
-        """Return a keyed hash, 64 hexadecimal digits."""
+    def hash(self, purpose: str, *parts: str, age: int = 0) -> str:
+        """Return a keyed hash, 64 hexadecimal digits, by the newest key or an older one."""
         ...
 
 
@@ -90,6 +94,8 @@ class Intake:
 
         Raises `KeyReused`, `StoreUnavailable`; then nothing was or will be sent upstream.
         """
+        if (earlier := await self._before_rotation(order)) is not None:
+            return earlier
         new, follower = self._new(order), self._me()
         try:
             keep = kept_for(new.job, order.policy, self._clock.now())
@@ -107,13 +113,30 @@ class Intake:
             case Held(job_id):
                 return Accepted(job_id, replayed=True)
             case _:
-                raise KeyReused("choose a new key for other arguments, or send the same arguments again")
+                raise KeyReused(_CHOOSE)
+
+    async def _before_rotation(self, order: Order) -> Accepted | None:
+        """Find the job that the order's idempotency key belongs to since an older key of the ring was the newest."""
+        for age, principal in enumerate(order.former if order.idempotency_key is not None else (), 1):
+            key = self._key(order, principal, age)
+            try:
+                holder = await self._store.holder(key, _partition(key))
+            except StoreDown as error:
+                raise StoreUnavailable from error
+            if holder is None:
+                continue
+            if holder.fingerprint != self._sealer.hash("arguments", order.arguments, age=age):
+                raise KeyReused(_CHOOSE)
+            return Accepted(holder.job_id, replayed=True)
+        return None
+
+    def _key(self, order: Order, principal: str, age: int = 0) -> str:
+        assert order.idempotency_key is not None, "the order has a key"
+        return self._sealer.hash("idempotency", principal, order.route, order.idempotency_key, age=age)
 
     def _new(self, order: Order) -> NewJob:
-        key = None
-        if order.idempotency_key is not None:
-            key = self._sealer.hash("idempotency", order.principal, order.route, order.idempotency_key)
-        partition = int(key[:8], 16) % PARTITIONS if key else self._random(1)[0]
+        key = None if order.idempotency_key is None else self._key(order, order.principal)
+        partition = _partition(key) if key else self._random(1)[0]
         job_id = make_id(partition, self._random(16))
         now = self._clock.now()
         job = Job(
@@ -137,3 +160,8 @@ class Intake:
             credential=None if order.bearer is None else self._sealer.seal_credential(job_id, order.bearer),
             fingerprint=self._sealer.hash("arguments", order.arguments) if key else "",
         )
+
+
+def _partition(key: str) -> int:
+    """Return the partition of an idempotency key, and so of its job."""
+    return int(key[:8], 16) % PARTITIONS

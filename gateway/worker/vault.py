@@ -55,9 +55,9 @@ class Vault:
         plain = self._open(base64.b64decode(job.leg.url.removeprefix(_SEALED)), f"leg {job.id}")
         return job.with_(leg=None if plain is None else Leg(job.leg.kind, plain.decode()))
 
-    def hash(self, purpose: str, *parts: str) -> str:
-        """Return a keyed hash, 64 hexadecimal digits."""
-        return self._keyring.hash(purpose, *parts)
+    def hash(self, purpose: str, *parts: str, age: int = 0) -> str:
+        """Return a keyed hash, 64 hexadecimal digits; `age` counts the ring's keys from the newest."""
+        return self._keyring.hash(purpose, *parts, age=age)
 
     def _open(self, sealed: bytes, bound_to: str) -> bytes | None:
         try:

@@ -267,3 +267,10 @@ def test_a_damaged_file_is_an_error_and_stays(tmp_path, content):
         load_or_create(path)
     assert path.read_bytes() == content
     assert names(tmp_path) == ["keyring"]
+
+
+def test_older_keys_hash_as_they_did():
+    """What a key hashed while it was the newest is recognised for as long as it is in the ring."""
+    assert (len(RING), len(ROTATED)) == (1, 2)
+    assert ROTATED.hash("principal", "ann", age=1) == RING.hash("principal", "ann")
+    assert ROTATED.hash("principal", "ann") != RING.hash("principal", "ann")

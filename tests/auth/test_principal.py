@@ -92,8 +92,8 @@ def test_nobody_needs_a_credential():
 
 def test_everybody_is_one_under_the_gateways_credential():
     """No secret, one principal."""
-    assert anonymous() == anonymous()
-    assert (anonymous().principal, anonymous().bearer) == (ANONYMOUS, None)
+    assert anonymous(RING) == anonymous(RING)
+    assert (anonymous(RING).principal, anonymous(RING).bearer) == (ANONYMOUS, None)
 
 
 def test_a_refreshed_token_is_the_same_principal():
@@ -183,3 +183,19 @@ def test_no_token_raises(text, payload):
     """Whatever is between the dots."""
     for token in (text, f"a.{text}.c", f"a.{encoded(payload)}.c"):
         assert len(identify(token, RING).principal) == 64
+
+
+@pytest.mark.parametrize("bearer", ["opaque", jwt(ALICE)])
+def test_a_caller_is_recognised_after_a_rotation(bearer):
+    """Records name principal and token as the key of their time hashed them."""
+    rotated = Keyring([("new", bytes(range(32, 64))), ("key", bytes(range(32)))])
+    before, after = identify(bearer, RING), identify(bearer, rotated)
+    assert (before.principal, before.token) != (after.principal, after.token)
+    assert after.former == ((before.principal, before.token),)
+    assert after.is_principal(before.principal)
+    assert after.has_token(before.token)
+    assert after.is_principal(after.principal)
+    assert after.has_token(after.token)
+    other = identify("another", RING)
+    assert not after.is_principal(other.principal)
+    assert not after.has_token(other.token)

@@ -7,7 +7,7 @@ import secrets
 import pytest
 from redis.crc import key_slot
 
-from gateway.core.ids import PARTITIONS, make_id
+from gateway.core.ids import PARTITIONS, make_id, partition_of
 from gateway.store.keys import Keys
 
 KEYS = Keys("callmode")
@@ -23,7 +23,7 @@ def test_all_keys_of_a_job_share_a_slot(partition):
         KEYS.tombstone(job_id),
         KEYS.watchers(job_id),
         KEYS.delivery(make_id(partition, secrets.token_bytes(16))),
-        KEYS.idempotency(job_id, "ab" * 32),
+        KEYS.idempotency(partition_of(job_id), "ab" * 32),
         KEYS.followed(partition, "replica"),
     ]
     assert len(set(names)) == len(names)

@@ -8,7 +8,7 @@ from gateway.core.delivery import Attempt
 from gateway.core.ids import partition_of
 from gateway.core.job import SCHEMA, OutcomeHead, State
 from gateway.store.codec import encode
-from gateway.store.port import Created, Gone, Held, KeyTaken, Saved, StoreDown
+from gateway.store.port import Created, Gone, Held, Holder, KeyTaken, Saved, StoreDown
 from tests.store.rows import KEEP, TOMBSTONE, change, delivery_of, end, job, new, save_of
 
 KEY, PRINT = "ab" * 32, "cd" * 32
@@ -39,7 +39,7 @@ async def test_a_created_job_is_read_back(store, raw, keys):
 async def test_all_that_create_writes_expires_with_the_record(store, raw, keys):
     """Every key gets the record's time to live."""
     row = await created(store, job(key=KEY), fingerprint=PRINT)
-    for key in (keys.job(row.id), keys.idempotency(row.id, KEY), keys.followed(3, "a")):
+    for key in (keys.job(row.id), keys.idempotency(partition_of(row.id), KEY), keys.followed(3, "a")):
         assert KEEP - 60_000 < await raw.pttl(key) <= KEEP
 
 
@@ -63,6 +63,14 @@ async def test_a_key_is_held_by_its_first_call(store):
     second = job(key=KEY)
     assert await store.create(new(second, fingerprint=PRINT), "b", keep=KEEP) == Held(first.id)
     assert await store.read(second.id) is Gone.NEVER
+
+
+async def test_whose_a_key_is(store):
+    """Its first call's, and nobody's before; asking takes nothing."""
+    first = job(key=KEY)
+    assert await store.holder(KEY, partition_of(first.id)) is None
+    await created(store, first, fingerprint=PRINT)
+    assert await store.holder(KEY, partition_of(first.id)) == Holder(first.id, PRINT)
 
 
 async def test_a_key_is_taken_for_other_arguments(store):
@@ -225,7 +233,7 @@ async def test_a_tombstone_is_never_kept_shorter_than_the_record(store, raw, key
     """Else a job would be forgotten, and its key be free, while its outcome can be read."""
     row = await created(store, job(key=KEY))
     assert await store.save(save_of(end(row), tombstone=tombstone), "a") is Saved.SAVED
-    for key in (keys.tombstone(row.id), keys.idempotency(row.id, KEY)):
+    for key in (keys.tombstone(row.id), keys.idempotency(partition_of(row.id), KEY)):
         assert KEEP - 60_000 < await raw.pttl(key) <= KEEP
 
 
@@ -256,7 +264,7 @@ async def test_a_freed_key_of_another_job_is_left_alone(store, raw, keys):
     await store.save(save_of(freed), "a")
     second = await created(store, job(key=KEY), fingerprint=PRINT)
     await store.save(save_of(end(freed, state=State.FAILED)), "a")
-    assert await raw.pttl(keys.idempotency(second.id, KEY)) <= KEEP
+    assert await raw.pttl(keys.idempotency(partition_of(second.id), KEY)) <= KEEP
     assert await store.create(new(job(key=KEY), fingerprint=PRINT), "a", keep=KEEP) == Held(second.id)
 
 
