@@ -58,23 +58,13 @@ class EmbeddedServer:
         self._durability = durability
         self._binary = binary
         self._emit: OnEvent = (lambda _name, _fields: None) if on_event is None else on_event
-        self._up = asyncio.Event()
         self._cleanup = contextlib.AsyncExitStack()
         self._process: ServerProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
 
     @property
-    def up(self) -> bool:
-        """Whether the server answers, as far as is known: False from its end until its successor has loaded."""
-        return self._up.is_set()
-
-    async def wait_up(self) -> None:
-        """Wait until the server answers."""
-        await self._up.wait()
-
-    @property
     def pid(self) -> int | None:
-        """The server's process id, None while there is no server."""
+        """The server's process id, None from its end until its successor has loaded."""
         return self._process.pid if self._process is not None else None
 
     async def start(self) -> str:
@@ -124,7 +114,6 @@ class EmbeddedServer:
         while self._process is not None:
             process, began = self._process, clock()
             code = await process.wait()
-            self._up.clear()
             self._process = None
             self._emit("store.exited", {"pid": process.pid, "code": code})
             delay = await self._restart(launcher, 0.0 if clock() - began > STABLE_AFTER else delay)
@@ -144,7 +133,6 @@ class EmbeddedServer:
 
     def _started(self, event: str, process: ServerProcess, **fields: object) -> None:
         self._process = process
-        self._up.set()
         self._emit(event, {"pid": process.pid, "seconds": process.ready_after, **fields})
 
     async def _stop(self) -> None:
@@ -153,7 +141,6 @@ class EmbeddedServer:
                 self._supervisor.cancel()
                 await asyncio.wait([self._supervisor])
         finally:  # also when close() itself is cancelled
-            self._up.clear()
             process, self._process = self._process, None
             if process is not None:
                 await process.stop(STOP_GRACE)
