@@ -50,9 +50,19 @@ def change(job: Job, call: Call, last_id: int | None) -> Event | None:
 
 def final(job: Job, status: int, headers: Headers, body: bytes) -> Event:
     """Return the last event: the outcome as JSON, its body as text if it is text, else as base64."""
-    outcome: dict[str, object] = {"status": status, "headers": dict(headers)}
+    outcome: dict[str, object] = {"status": status, "headers": _joined(headers)}
     try:
         outcome["body"] = body.decode()
     except UnicodeDecodeError:
         outcome["bodyBase64"] = base64.b64encode(body).decode()
     return Event(job.revision, FINAL, msgspec.json.encode(outcome))
+
+
+def _joined(headers: Headers) -> dict[str, str]:
+    """Return the fields by name, with what several lines say as one list (RFC 9110 5.3)."""
+    joined: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name, value in headers:
+        first = names.setdefault(name.lower(), name)
+        joined[first] = f"{joined[first]}, {value}" if first in joined else value
+    return joined

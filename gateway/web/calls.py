@@ -54,19 +54,15 @@ async def call(request: web.Request) -> web.StreamResponse:
     )
     policy = destination.route.policy
     choice = choose(_said(request, destination, arguments), policy)
-    start = _start(request, gateway, destination, arguments)
     if not policy.track:
-        return await relay.forget(request, start, caller, policy)
-    return await _run(request, route=destination.route, caller=caller, choice=choice, start=start)
+        return await relay.forget(request, _start(request, destination, arguments), caller, policy)
+    return await _run(request, _order(request, destination, caller, arguments, choice), caller, choice)
 
 
-async def _run(
-    request: web.Request, *, route: Route, caller: Caller, choice: Choice, start: StartRequest
-) -> web.StreamResponse:
+async def _run(request: web.Request, order: Order, caller: Caller, choice: Choice) -> web.StreamResponse:
     """Have the job accepted, or find the one that this call repeats; answer about it."""
     gateway = request.app[GATEWAY]
     note(request, mode=choice.mode.value if choice.mode else "upstream")
-    order = _order(request, route=route, caller=caller, choice=choice, start=start)
     # A caller that goes now must not leave a job behind that was created and is followed by nobody.
     accepted = await gateway.tasks.finish(gateway.intake.accept(order))
     extra: Headers = ()
@@ -77,7 +73,7 @@ async def _run(
         extra = (*extra, ("Preference-Applied", choice.preference_applied))
     now = gateway.clock.now()
     terms = Call(
-        policy=route.policy,
+        policy=order.policy,
         urls=urls_for(request),
         arrived=now,
         mode=choice.mode,
@@ -88,8 +84,10 @@ async def _run(
     return await answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
 
 
-def _order(request: web.Request, *, route: Route, caller: Caller, choice: Choice, start: StartRequest) -> Order:
-    gateway = request.app[GATEWAY]
+def _order(
+    request: web.Request, destination: Destination, caller: Caller, arguments: Arguments, choice: Choice
+) -> Order:
+    gateway, route = request.app[GATEWAY], destination.route
     key = _idempotency_key(request)
     return Order(
         route=route.name,
@@ -99,9 +97,10 @@ def _order(request: web.Request, *, route: Route, caller: Caller, choice: Choice
         former=tuple(principal for principal, _ in caller.former),
         bearer=None if gateway.own_credential else caller.bearer,
         mode=choice.mode,
-        start=start,
+        start=_start(request, destination, arguments),
         idempotency_key=key,
-        arguments="" if key is None else f"{start.method} {start.url}\n{start.body.hex()}",
+        # What the caller said, and not what is made of it: a call is the same under a changed configuration.
+        arguments="" if key is None else f"{request.method} {arguments.query or ''}\n{arguments.body.hex()}",
         callback_url=_callback_url(request, gateway, route.policy, choice),
         origin=caller_origin(request),
         trace=request.headers.get("traceparent"),
@@ -155,11 +154,11 @@ def _said(request: web.Request, destination: Destination, arguments: Arguments) 
     )
 
 
-def _start(request: web.Request, gateway: Gateway, destination: Destination, arguments: Arguments) -> StartRequest:
+def _start(request: web.Request, destination: Destination, arguments: Arguments) -> StartRequest:
     query, body = arguments.asking(destination.route.policy.upstream_mode)
     return StartRequest(
         method=request.method,
-        url=destination.upstream_url(gateway.upstream_url, query),
+        url=destination.upstream_url(request.app[GATEWAY].upstream_url, query),
         headers=upstream_headers(request.headers, arguments.content_type),
         body=body,
     )

@@ -85,6 +85,8 @@ MIDDLEWARES = (
 async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: the last word on connection and identity, when the response's head is ready to go."""
     response.headers.pop("Server", None)
+    if response.get(replies.UNTYPED):
+        response.headers.pop("Content-Type", None)
     cors.finish(request, response)
     gateway = request.app.get(GATEWAY)
     if "Transfer-Encoding" in request.headers or (gateway is not None and gateway.drain.begun):

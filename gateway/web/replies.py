@@ -12,6 +12,9 @@ from gateway.core.exchange import Headers
 from gateway.core.job import Job, OutcomeHead
 
 NO_STORE = ("Cache-Control", "no-store")
+UNTYPED: web.ResponseKey[bool] = web.ResponseKey("untyped", bool)
+"""Set on a response whose Content-Type nobody gave; the server would make one up (RFC 9110 8.3 leaves it open)."""
+
 _UNAVAILABLE = 503
 """It passes: a store comes back, another replica takes over (RFC 9110 15.6.4)."""
 _NO_BODY = frozenset({204, 205, 304})
@@ -26,7 +29,9 @@ def about_job(job_id: str, urls: JobUrls, applied: str | None = None) -> Headers
 def response(status: int, headers: Headers, body: bytes) -> web.Response:
     """Return a response; bodies of statuses that have none are left out (RFC 9110 6.4.1)."""
     fields = CIMultiDict((name, _writable(value)) for name, value in headers)
-    return web.Response(status=status, headers=fields, body=None if status in _NO_BODY else body)
+    answer = web.Response(status=status, headers=fields, body=None if status in _NO_BODY else body)
+    answer[UNTYPED] = "Content-Type" not in fields
+    return answer
 
 
 def _writable(value: str) -> str:

@@ -60,3 +60,9 @@ def test_an_outcome_that_is_no_text():
 def test_an_empty_outcome():
     """Is an empty text."""
     assert msgspec.json.decode(final(in_state(State.SUCCEEDED), 204, (), b"").data)["body"] == ""
+
+
+def test_a_field_of_several_lines():
+    """Is one list (RFC 9110 5.3): a JSON object has each name once."""
+    event = final(in_state(State.SUCCEEDED), 200, (("X-A", "1"), ("X-B", "b"), ("x-a", "2")), b"")
+    assert msgspec.json.decode(event.data)["headers"] == {"X-A": "1, 2", "X-B": "b"}

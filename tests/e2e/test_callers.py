@@ -117,3 +117,11 @@ async def test_a_caller_that_goes_at_once(gateway, path):
 
     await eventually(begun)
     assert set(simulator.starts_by_argument.values()) == {1}
+
+
+async def test_nothing_is_said_of_a_type_that_nobody_gave(gateway):
+    """An empty answer has no Content-Type that the server would make up."""
+    _, caller = gateway
+    answer = await caller(path="/add", json={"id": "a", "duration": 0.1}, headers={"Call-Mode": "forget"})
+    assert (answer.status, answer.body) == (200, b"")
+    assert "Content-Type" not in answer.headers

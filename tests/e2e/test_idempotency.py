@@ -10,6 +10,7 @@ import json
 import pytest
 
 from gateway.auth.keyring import generate
+from gateway.core.modes import UpstreamMode
 from gateway.simulator import Settings
 from tests.e2e.support import Answer, calling, check_problem, eventually, fronting
 from tests.support.rig import BASE_PATH, policy, simulated, with_store
@@ -115,6 +116,20 @@ async def test_the_call_mode_is_no_part_of_the_arguments(redis_url):
             await caller(path="/-/call/async/t/folder/async", data='{"id":"a","duration":0.1}', headers=KEY),
         ]
         assert len({answer.headers["Job-Id"] for answer in answers}) == 1
+        assert simulator.starts_by_argument == {"a": 1}
+
+
+async def test_a_call_is_the_same_under_a_changed_configuration(redis_url):
+    """What the gateway makes of it, for the trigger's sake, is no part of the arguments."""
+    shared, keyring = with_store(redis_url), generate()
+    call = {"json": {"id": "a", "duration": 0.1}, "headers": KEY}
+    async with simulated() as (simulator, origin):
+        async with fronting(origin + BASE_PATH, shared=shared, keyring=keyring) as one:
+            first = await one(**call)
+        long_polling = policy(upstream_mode=UpstreamMode.LONG_POLL)
+        async with fronting(origin + BASE_PATH, shared=shared, keyring=keyring, policy=long_polling) as two:
+            again = await two(**call)
+        assert (again.status, again.headers["Job-Id"]) == (200, first.headers["Job-Id"])
         assert simulator.starts_by_argument == {"a": 1}
 
 
