@@ -90,5 +90,7 @@ async def finish_headers(request: web.Request, response: web.StreamResponse) -> 
     cors.finish(request, response)
     gateway = request.app.get(GATEWAY)
     if "Transfer-Encoding" in request.headers or (gateway is not None and gateway.drain.begun):
-        # A peer may have framed such a request otherwise than we did: its connection is not used again.
+        # A peer may have framed such a request otherwise than we did: its connection is not used again. It is told, so
+        # that it sends nothing more; the server itself has written its own `Connection` before this signal.
         response.force_close()
+        response.headers["Connection"] = "close"

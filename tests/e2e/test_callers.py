@@ -125,3 +125,15 @@ async def test_nothing_is_said_of_a_type_that_nobody_gave(gateway):
     answer = await caller(path="/add", json={"id": "a", "duration": 0.1}, headers={"Call-Mode": "forget"})
     assert (answer.status, answer.body) == (200, b"")
     assert "Content-Type" not in answer.headers
+
+
+async def test_a_connection_that_is_not_used_again_is_announced(gateway):
+    """After a chunked request, whose framing a server between may have read otherwise."""
+    _, caller = gateway
+    chunked = (
+        f"POST /add HTTP/1.1\r\nHost: gw.test\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        '10\r\n{"duration":0.1}\r\n0\r\n\r\n'
+    )
+    answer = await exchange(caller.url, chunked.encode())
+    assert answer is not None
+    assert (answer.status, answer.headers["Connection"]) == (200, "close")
