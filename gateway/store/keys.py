@@ -29,7 +29,7 @@ class Keys:
         return self._key(partition_of(job_id), "body", job_id)
 
     def tombstone(self, job_id: str) -> str:
-        """What remains when the record is gone."""
+        """What remains when the record is gone: whose the job was."""
         return self._key(partition_of(job_id), "tomb", job_id)
 
     def watchers(self, job_id: str) -> str:

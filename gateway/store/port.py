@@ -130,6 +130,10 @@ class Store(Protocol):
         """Return the record."""
         ...
 
+    async def buried(self, job_id: str) -> str | None:
+        """Return the principal of the job whose tombstone there is; None without one."""
+        ...
+
     async def read_body(self, job_id: str) -> bytes | None:
         """Return the outcome's body; None if it is not kept."""
         ...

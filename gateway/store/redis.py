@@ -152,6 +152,12 @@ class RedisStore:
                 return Gone.TOMBSTONE if buried else Gone.NEVER
         return _readable(record)
 
+    async def buried(self, job_id: str) -> str | None:
+        """See the port."""
+        with _mapped():
+            principal = await self._redis.get(self._keys.tombstone(job_id))
+        return None if principal is None else _text(principal)
+
     async def read_body(self, job_id: str) -> bytes | None:
         """See the port."""
         with _mapped():
@@ -187,7 +193,7 @@ class RedisStore:
         arguments: list[Argument] = [
             job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,
             _flag(job.state.terminal), save.body or b"", save.tombstone, _flag(job.frees_key),
-            _flag(job.start_answered), name.wake,
+            _flag(job.start_answered), name.wake, job.principal,
         ]  # fmt: skip
         if save.delivery is not None:
             keys.append(name.delivery(save.delivery.id))

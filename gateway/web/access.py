@@ -36,7 +36,7 @@ async def readable(request: web.Request, gateway: Gateway, job_id: str) -> Job:
             _offer(gateway, job, caller)
         if signed or caller is None or await _owns(gateway, job, caller):
             return job
-    elif job is Gone.TOMBSTONE and (signed or gateway.own_credential):
+    elif job is Gone.TOMBSTONE and (signed or caller is None or await _owned(gateway, job_id, caller)):
         raise JobExpired("its outcome was kept for the route's retention, which is over", job_id=job_id)
     raise NotFound(_NOT_FOUND)
 
@@ -76,6 +76,15 @@ async def _owns(gateway: Gateway, job: Job, caller: Caller) -> bool:
     except StoreDown as error:
         raise StoreUnavailable("the job store cannot be reached; ask again") from error
     return True
+
+
+async def _owned(gateway: Gateway, job_id: str, caller: Caller) -> bool:
+    """Whether a job that is gone was this caller's: nothing of it is left that a claim would have to be proved for."""
+    try:
+        principal = await gateway.store.buried(job_id)
+    except StoreDown as error:
+        raise StoreUnavailable("the job store cannot be reached; ask again") from error
+    return principal is not None and caller.is_principal(principal)
 
 
 async def _accepted_upstream(gateway: Gateway, job: Job, caller: Caller) -> bool:

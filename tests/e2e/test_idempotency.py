@@ -204,7 +204,10 @@ async def test_a_key_outlives_the_record_and_then_starts_nothing(redis_url):
         refused = await caller(**call)
         check_problem(refused, 410, "job-expired")
         assert refused.headers["Job-Id"] == first.headers["Job-Id"]
-        for suffix in ("/poll", "/wait", "/result", "/events"):
-            url = monitor.replace("?", f"{suffix}?")
-            check_problem(await caller("GET", url), 410, "job-expired")
+        bare = f"/-/jobs/{first.headers['Job-Id']}"
+        async with calling(caller.url, token=None) as nobody, calling(caller.url, token="another") as another:
+            for suffix in ("", "/poll", "/wait", "/result", "/events"):
+                check_problem(await nobody("GET", monitor.replace("?", f"{suffix}?")), 410, "job-expired")
+                check_problem(await caller("GET", bare + suffix), 410, "job-expired")
+                check_problem(await another("GET", bare + suffix), 404, "not-found")
         assert simulator.starts_by_argument == {"a": 1}

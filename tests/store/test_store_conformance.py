@@ -218,14 +218,17 @@ async def test_an_ended_job_does_not_change(store):
 async def test_a_tombstone_outlives_the_record(store, forward):
     """First the outcome, then a tombstone, then nothing."""
     row = await created(store)
+    assert await store.buried(row.id) is None
     await store.save(save_of(end(row)), "a")
     await forward(KEEP)
     assert await store.read(row.id) is Gone.TOMBSTONE
+    assert await store.buried(row.id) == row.principal
     assert await store.watch(row.id, "w") is Gone.TOMBSTONE
     assert await store.read_body(row.id) is None
     await forward(TOMBSTONE - KEEP)
     assert await store.read(row.id) is Gone.NEVER
     assert await store.watch(row.id, "w") is Gone.NEVER
+    assert await store.buried(row.id) is None
 
 
 @pytest.mark.parametrize("tombstone", [0, 1, KEEP // 2])

@@ -2,7 +2,7 @@
 -- KEYS: job, followed set, outcome body, tombstone, watchers, idempotency key or job again, [delivery]
 -- ARGV: id, operation, follower, expected revision, record, new revision, keep (ms), ending ('1' or ''), body,
 --       tombstone keep (ms; never less than the record's), free key ('1' or ''), start answered ('1' or ''),
---       channel prefix, [delivery id, delivery record, delivery keep (ms)]
+--       channel prefix, principal, [delivery id, delivery record, delivery keep (ms)]
 local id, operation, follower, expected = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record, revision, keep = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local ending, body, tombstone = ARGV[8] == '1', ARGV[9], math.max(tonumber(ARGV[10]), keep)
@@ -34,11 +34,11 @@ if ending then
     redis.call('HDEL', KEYS[1], 'start', 'cred', 'fol')
     redis.call('SREM', KEYS[2], id)
     redis.call('SET', KEYS[3], body, 'PX', keep)
-    redis.call('SET', KEYS[4], '1', 'PX', tombstone)
+    redis.call('SET', KEYS[4], ARGV[14], 'PX', tombstone)
     if KEYS[7] then
-        redis.call('HSET', KEYS[7], 'rec', ARGV[15], 'rev', 1, 'fol', follower)
-        redis.call('PEXPIRE', KEYS[7], ARGV[16])
-        follow(ARGV[14], tonumber(ARGV[16]))
+        redis.call('HSET', KEYS[7], 'rec', ARGV[16], 'rev', 1, 'fol', follower)
+        redis.call('PEXPIRE', KEYS[7], ARGV[17])
+        follow(ARGV[15], tonumber(ARGV[17]))
     end
 else
     follow(id, keep)
