@@ -61,7 +61,13 @@ async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIt
     """
     async with contextlib.AsyncExitStack() as stack:
         store = store or await _store(stack, config)
-        parts = Assembly(config, store, _keyring(config), stack)
+        keyring = _keyring(config)
+        if not await store.acknowledge(keyring.marks):
+            raise KeyringError(
+                "the store's jobs were made under another keyring: they would be lost, and repeated calls would start "
+                "anew. Give that keyring, on top of it a new key if you like, or another store.prefix"
+            )
+        parts = Assembly(config, store, keyring, stack)
         gateway = parts.gateway
         # After all that its tasks use was made, so that they end before any of it is closed.
         stack.push_async_callback(gateway.tasks.close)

@@ -85,6 +85,11 @@ class Keyring:
         message = b"".join(_framed(part) for part in (purpose, *parts))
         return hmac.new(self._ring[age].hash, message, hashlib.sha256).hexdigest()
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What the store knows each key by: hashes that tell nothing of it."""
+        return tuple(self.hash("mark", age=age) for age in range(len(self)))
+
     def link_key(self, key_id: str | None = None) -> tuple[str, bytes] | None:
         """Return a key's id and its subkey for links: the first key's, or the one named; None if there is no such."""
         key = self._first if key_id is None else self._keys.get(key_id)

@@ -14,6 +14,8 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.replicas = f"{prefix}:replicas"
+        self.keyring = f"{prefix}:keyring"
+        """A set: marks of the keys that records here were made under."""
         self.wake = f"{prefix}:wake:"
         """Begin of a wake-up channel's name; the incarnation follows."""
 

@@ -7,7 +7,7 @@ it is applied once, or refused as a whole. A replica that was believed dead and 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -188,6 +188,10 @@ class Store(Protocol):
 
     async def knows_token(self, token: str) -> bool:
         """Whether it did."""
+        ...
+
+    async def acknowledge(self, marks: Sequence[str]) -> bool:
+        """Remember the marks of this gateway's keys; False if the store knows keys, and none of these."""
         ...
 
     async def ping(self) -> None:

@@ -6,7 +6,7 @@ again; that, and only that, is why the client's one retry is safe.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
@@ -22,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.ids import partition_of
 from gateway.core.job import Job
+from gateway.core.policy import DAY
 from gateway.store.codec import Unreadable, decode_delivery, decode_job, encode
 from gateway.store.keys import Keys
 from gateway.store.port import Beat, Created, Gone, Held, Holder, KeyTaken, NewJob, Row, Save, Saved, Stored, StoreDown
@@ -33,6 +34,9 @@ _TAKE_BATCH = 500
 
 Argument = bytes | str | int
 """What a script is given."""
+
+_MARKS_KEPT = 400 * DAY
+"""Longer than any job and its tombstone; every start of a gateway renews it."""
 
 _POOL = 64
 """Connections at most; a command waits for one rather than fail."""
@@ -333,6 +337,16 @@ class RedisStore:
             except ResponseError:
                 told = {}  # Managed servers do not tell; `durability: disk` then cannot be promised.
         judge({_text(name): _text(value) for name, value in told.items()}, durability=self._settings.durability)
+
+    async def acknowledge(self, marks: Sequence[str]) -> bool:
+        """See the port."""
+        with _mapped():
+            known = {_bytes(mark).decode() for mark in await self._redis.smembers(self._keys.keyring)}
+            if known and not known & set(marks):
+                return False
+            await self._redis.sadd(self._keys.keyring, *marks)
+            await self._redis.pexpire(self._keys.keyring, _MARKS_KEPT)
+        return True
 
     async def ping(self) -> None:
         """See the port."""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.auth.keyring import generate
+from gateway.auth.keyring import KeyringError, generate
 from tests.e2e.support import Answer, check_problem, eventually, fronting
 from tests.support.rig import BASE_PATH, simulated, with_store
 
@@ -66,3 +66,14 @@ async def test_calls_at_once_after_a_rotation_are_one_job(redis_url):
         answers = [await task for task in tasks]
         assert len({answer.headers["Job-Id"] for answer in answers}) == 1
         assert simulator.starts_by_argument == {"a": 1}
+
+
+async def test_a_keyring_that_knows_nothing_of_the_store_is_refused(redis_url):
+    """Under it running jobs would be lost and repeated calls would start anew: better no gateway than that one."""
+    shared = with_store(redis_url)
+    async with simulated() as (_, origin):
+        async with fronting(origin + BASE_PATH, shared=shared):
+            pass
+        with pytest.raises(KeyringError, match="another keyring"):
+            async with fronting(origin + BASE_PATH, shared=shared):
+                pass

@@ -364,3 +364,12 @@ async def test_tokens_are_remembered_for_a_while(store, forward):
 async def test_a_store_that_serves_says_so(store):
     """A ping returns."""
     await store.ping()
+
+
+async def test_a_store_knows_the_keys_that_its_records_were_made_under(store):
+    """The first keyring is taken; a later one has to share a key with those before it."""
+    assert await store.acknowledge(["old"])
+    assert await store.acknowledge(["old"])
+    assert not await store.acknowledge(["stranger"])
+    assert await store.acknowledge(["new", "old"])
+    assert await store.acknowledge(["new"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 from collections.abc import AsyncIterator
 
@@ -22,6 +23,12 @@ async def listening(app: web.Application, *, port: int = 0, handler_cancellation
 
 
 def free_port() -> int:
-    """Return a port for a server that is to come back on the same one."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a port for a server that is to come back on the same one.
+
+    Below those that the system hands out by itself, so that nobody else is given it in between.
+    """
+    for _ in range(100):
+        port = secrets.randbelow(10_000) + 20_000
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("a hundred ports in a row were taken")
