@@ -19,7 +19,8 @@ Problem
 │   ├── ResultNotReady        409  result-not-ready
 │   ├── JobExpired            410  job-expired
 │   ├── BodyTooLarge          413  body-too-large
-│   └── KeyReused             422  idempotency-key-reused
+│   ├── KeyReused             422  idempotency-key-reused
+│   └── HeadersTooLarge       431  headers-too-large
 ├── JobProblem                         the job is at fault, or time is
 │   ├── JobCanceled           409  job-canceled
 │   ├── WaitTimeout           504  wait-timeout
@@ -198,6 +199,12 @@ class KeyReused(CallerProblem):
     """The idempotency key belongs to a call with other arguments."""
 
     status, code, title = 422, "idempotency-key-reused", "The idempotency key belongs to a call with other arguments"
+
+
+class HeadersTooLarge(CallerProblem):
+    """The header section is over the limit."""
+
+    status, code, title = 431, "headers-too-large", "The header section is over the limit"
 
 
 class JobCanceled(JobProblem):

@@ -7,7 +7,7 @@ import re
 from aiohttp import HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDictProxy
 
-from gateway.core.errors import AmbiguousHeader, BadRequest
+from gateway.core.errors import AmbiguousHeader, BadRequest, HeadersTooLarge
 
 CONTROL = (
     "Authorization", "Call-Mode", "Call-On-Timeout", "Callback-Url", "Content-Type", "Host", "Idempotency-Key",
@@ -19,8 +19,14 @@ CONTROL = (
 HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
+_MAX_FIELDS = 32 * 1024
+"""Bytes of all names and values together: each is bounded by the parser, their sum is not (RFC 6585 5)."""
+
+
 def check(request: web.Request) -> None:
-    """Raise `AmbiguousHeader` or `BadRequest` where the request could be read in two ways."""
+    """Raise `HeadersTooLarge`, or `AmbiguousHeader` or `BadRequest` where the request could be read in two ways."""
+    if sum(len(name) + len(value) for name, value in request.raw_headers) > _MAX_FIELDS:
+        raise HeadersTooLarge(f"all fields together may have {_MAX_FIELDS} bytes", headers=(("Connection", "close"),))
     _check_fields(request.headers)
     if request.version not in {HttpVersion10, HttpVersion11}:
         # aiohttp reads any version as 1.1; whoever sent another meant another framing.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from gateway.web.settings import Route
 from tests.e2e.support import Answer, exchange, fronting
-from tests.support.rig import TOKEN, with_store
+from tests.support.rig import TOKEN, rig, with_store
 from tests.upstream.http1.raw_origin import OK, RawOrigin
 
 BASE = "/acme/prod/orchestrator_"
@@ -112,3 +114,15 @@ async def test_a_route_is_matched_by_its_exact_path(redis_url):
         assert answer is not None
         assert answer.status == 200
         assert origin.requests[0].startswith(f"POST {BASE}/t/f/s?a=%2F HTTP/1.1\r\n".encode())
+
+
+async def test_many_fields_that_are_each_within_the_limit(redis_url):
+    """Together they are not: 431, the connection closed, nothing started."""
+    async with rig(shared=with_store(redis_url)) as running:
+        many = {f"X-Field-{number}": "a" * 3_000 for number in range(20)}
+        status, headers, body = await running.call(data=b"{}", headers=many)
+        assert (status, json.loads(body)["type"]) == (431, "urn:callmode:problem:headers-too-large")
+        assert headers["Connection"] == "close"
+        status, _, _ = await running.call(data=b'{"duration":0.05}', headers=dict(list(many.items())[:8]))
+        assert status == 200
+        assert running.simulator.counters.starts == 1
