@@ -16,6 +16,7 @@ from gateway.core.arguments import (
     splice_query,
 )
 from gateway.core.errors import BadArgumentsProblem
+from gateway.core.exchange import is_json
 from gateway.core.modes import UpstreamMode
 
 JSON = "application/json"
@@ -74,11 +75,6 @@ def _scanned(body: bytes, content_type: str | None) -> Scanned | None:
     try:
         return scan(body or b"{}")
     except NotJson as error:
-        if _labelled_json(content_type):
+        if is_json(content_type):
             raise BadArgumentsProblem(f"the body is labelled JSON and is none: {error.detail}") from error
         return None
-
-
-def _labelled_json(content_type: str | None) -> bool:
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    return media_type == JSON or media_type.endswith("+json")

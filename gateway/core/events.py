@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.core.errors import UpstreamAmbiguous
 from gateway.core.job import Leg, Outcome
 from gateway.core.modes import UpstreamMode
 
@@ -33,7 +34,7 @@ class StartAmbiguous(msgspec.Struct, frozen=True):
     """The start may have run. It is never sent again."""
 
     why: str
-    code: str = "upstream-ambiguous"
+    code: str = UpstreamAmbiguous.code
 
 
 class Followed(msgspec.Struct, frozen=True):

@@ -13,6 +13,12 @@ Headers = tuple[tuple[str, str], ...]
 """Field lines in wire order, names as received, values as latin-1 text."""
 
 
+def is_json(content_type: str | None) -> bool:
+    """Whether a Content-Type says JSON (RFC 6839 for `+json`)."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
 class Framing(enum.Enum):
     """How the end of an answer's body was known."""
 

@@ -20,7 +20,7 @@ from gateway.core.errors import (
     UpstreamCredentials,
     UpstreamUnreachable,
 )
-from gateway.core.exchange import Answer, Exchanged, Failure, Framing, Headers, Reason
+from gateway.core.exchange import Answer, Exchanged, Failure, Framing, Headers, Reason, is_json
 from gateway.core.job import Leg, LegKind, Outcome, State
 from gateway.core.locations import BadLocation, allowed, resolve
 from gateway.core.modes import UpstreamMode
@@ -273,8 +273,7 @@ def _cut(answer: Answer) -> bool:
 
 
 def _is_json(answer: Answer) -> bool:
-    media_type = (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json")
+    return is_json(answer.header("Content-Type"))
 
 
 def _is_html(answer: Answer) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.core import events as e
-from gateway.core.errors import JobCanceled, JobDeadline
+from gateway.core.errors import JobCanceled, JobDeadline, UpstreamAmbiguous, UpstreamUnreachable
 from gateway.core.job import Job, Leg, LegKind, State
 from gateway.core.modes import UpstreamMode
 from gateway.core.outcome import problem_outcome
@@ -67,7 +67,7 @@ def _running(job: Job, policy: Policy, now: int) -> Action:
         return _deadline(job)
     if job.leg is None:
         # Only a record of another version could be so; its job is not lost for it.
-        return Conclude(now, e.Lost("the record names nothing to follow", "upstream-ambiguous"))
+        return Conclude(now, e.Lost("the record names nothing to follow", UpstreamAmbiguous.code))
     timeout = policy.upstream_hold + policy.hold_margin if job.leg.kind is LegKind.HOLD else policy.read_timeout
     return Read(min(_next_read(job, job.leg, policy), job.deadline), job.leg, timeout)
 
@@ -102,7 +102,7 @@ def postponed(job: Job, event: e.StartRefused, policy: Policy, now: int) -> e.St
 
     Only certain failures that time may heal are tried again: an unreachable upstream, and 429.
     """
-    passing = event.outcome.status == 429 or event.outcome.problem == "upstream-unreachable"
+    passing = event.outcome.status == 429 or event.outcome.problem == UpstreamUnreachable.code
     if not (event.frees_key and passing):
         return event
     tries = job.progress.attempts

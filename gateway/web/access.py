@@ -5,6 +5,9 @@ To anyone else it does not exist: same answer, whether or not there is such a jo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from aiohttp import web
 
 from gateway.auth.principal import Caller, bearer_of, identify
@@ -52,14 +55,21 @@ async def prove(gateway: Gateway, job_id: str, caller: Caller) -> Job | None:
     return job if isinstance(job, Job) else None
 
 
+@contextmanager
+def _asking_the_store() -> Iterator[None]:
+    # Not yet known to be anybody's job, so nothing is said of one.
+    try:
+        yield
+    except StoreDown as error:
+        raise StoreUnavailable("the job store cannot be reached; ask again") from error
+
+
 async def _find(gateway: Gateway, job_id: str) -> Job | Gone:
     followed = gateway.driver.job(job_id)
     if followed is not None:
         return followed
-    try:
+    with _asking_the_store():
         return await gateway.store.read(job_id)
-    except StoreDown as error:
-        raise StoreUnavailable("the job store cannot be reached; ask again") from error
 
 
 async def _owns(gateway: Gateway, job: Job, caller: Caller) -> bool:
@@ -67,23 +77,19 @@ async def _owns(gateway: Gateway, job: Job, caller: Caller) -> bool:
         return False
     if caller.has_token(job.token):
         return True
-    try:
+    with _asking_the_store():
         if await gateway.store.knows_token(caller.token):
             return True
         if not await _accepted_upstream(gateway, job, caller):
             return False
         await gateway.store.remember_token(caller.token, keep=REMEMBERED)
-    except StoreDown as error:
-        raise StoreUnavailable("the job store cannot be reached; ask again") from error
     return True
 
 
 async def _owned(gateway: Gateway, job_id: str, caller: Caller) -> bool:
     """Whether a job that is gone was this caller's: nothing of it is left that a claim would have to be proved for."""
-    try:
+    with _asking_the_store():
         principal = await gateway.store.buried(job_id)
-    except StoreDown as error:
-        raise StoreUnavailable("the job store cannot be reached; ask again") from error
     return principal is not None and caller.is_principal(principal)
 
 

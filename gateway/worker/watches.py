@@ -7,8 +7,8 @@ everything watched is read again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from gateway.core.errors import JobExpired, JobUnavailable, NotFound
 from gateway.core.job import Job
@@ -19,6 +19,14 @@ from gateway.worker.tasks import Tasks
 
 _AGAIN = 0.5
 """Seconds between tries to listen or to read again."""
+
+
+@contextmanager
+def _reading(job_id: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreDown as error:
+        raise JobUnavailable("the job store cannot be reached; ask for the job again", job_id=job_id) from error
 
 
 class Watch:
@@ -74,18 +82,14 @@ class Watches:
             yield Watch(topic, self._clock)
 
     async def _from_store(self, job_id: str) -> Job:
-        try:
+        with _reading(job_id):
             found = await self._store.watch(job_id, self._me())
-        except StoreDown as error:
-            raise JobUnavailable("the job store cannot be reached; ask for the job again", job_id=job_id) from error
         return present(found, job_id)
 
     async def body(self, job: Job) -> bytes:
         """Return the body of an ended job's outcome. Raises `JobExpired`, `JobUnavailable`."""
-        try:
+        with _reading(job.id):
             body = await self._store.read_body(job.id)
-        except StoreDown as error:
-            raise JobUnavailable("the job store cannot be reached; ask for the job again", job_id=job.id) from error
         if body is None:
             raise JobExpired(job_id=job.id)
         return body
