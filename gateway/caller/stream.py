@@ -14,7 +14,7 @@ from gateway.caller.common import before_start_answered, ended
 from gateway.caller.monitor import monitor
 from gateway.caller.port import Call, Step, Stream
 from gateway.core.exchange import Headers
-from gateway.core.job import Job
+from gateway.core.job import Job, State
 
 EVENT_STREAM = "text/event-stream"
 FINAL = "outcome"
@@ -40,12 +40,17 @@ def render(job: Job, call: Call, now: int) -> Step:
     return ended(job, call) if job.refused else Stream()
 
 
+def name_of(job: Job) -> str:
+    """Return the name of the event that tells of a live job's state: a stream opens with `starting`, however early."""
+    return State.STARTING.value if job.state is State.ACCEPTED else job.state.value
+
+
 def change(job: Job, call: Call, last_id: int | None) -> Event | None:
     """Return the event that tells a client which has seen `last_id` of a live job; None if it has seen all."""
     if last_id == job.revision:
         return None
     missed = last_id is not None and last_id != job.revision - 1
-    return Event(job.revision, RESYNC if missed else job.state.value, monitor(job, call.policy, call.urls(job)))
+    return Event(job.revision, RESYNC if missed else name_of(job), monitor(job, call.policy, call.urls(job)))
 
 
 def final(job: Job, status: int, headers: Headers, body: bytes) -> Event:

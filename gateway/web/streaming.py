@@ -44,7 +44,7 @@ async def _send(response: web.StreamResponse, gateway: Gateway, watch: Watch, ca
     told: object = None
     while not (job := watch.job).state.terminal:
         # A job that follows its upstream from URI to URI has nothing new for anybody.
-        view = (job.state, job.message, job.cancel_requested)
+        view = (events.name_of(job), job.message, job.cancel_requested)
         if view != told and (event := events.change(job, call, last_id)) is not None:
             await response.write(event.frame())
         # Whoever listens misses nothing; only a client that comes back may have to begin anew.

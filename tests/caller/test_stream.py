@@ -27,7 +27,8 @@ def test_a_change_is_named_after_the_state(state: State):
     job = in_state(state)
     event = change(job, CALL, None)
     assert event is not None
-    assert (event.id, event.name) == (job.revision, state.value)
+    name = "starting" if state is State.ACCEPTED else state.value
+    assert (event.id, event.name) == (job.revision, name)
     assert b"\n" not in event.data
     assert msgspec.json.decode(event.data)["status"] == state.value
 
@@ -66,3 +67,9 @@ def test_a_field_of_several_lines():
     """Is one list (RFC 9110 5.3): a JSON object has each name once."""
     event = final(in_state(State.SUCCEEDED), 200, (("X-A", "1"), ("X-B", "b"), ("x-a", "2")), b"")
     assert msgspec.json.decode(event.data)["headers"] == {"X-A": "1, 2", "X-B": "b"}
+
+
+def test_a_stream_opens_with_starting_however_early():
+    """A job whose intent is not saved yet has no event of its own."""
+    early, late = in_state(State.ACCEPTED), in_state(State.STARTING)
+    assert [change(job, call(), None).name for job in (early, late)] == ["starting", "starting"]

@@ -254,7 +254,7 @@ async def test_a_start_that_is_never_answered_is_given_up_once(method, redis_url
 
 # A start that takes longer than `start_wait`.
 
-SLOW = policy(start_wait=200, upstream_mode=UpstreamMode.LONG_POLL)
+SLOW = policy(start_wait=700, upstream_mode=UpstreamMode.LONG_POLL)
 
 
 async def test_accepting_modes_answer_before_a_slow_start_does(redis_url):
@@ -267,11 +267,11 @@ async def test_accepting_modes_answer_before_a_slow_start_does(redis_url):
 
         async def slow(mode: str) -> Answer:
             headers = {"Call-Mode": mode, "Callback-Url": receiver.url}
-            return await caller(json={"id": mode, "duration": 1.0}, headers=headers)
+            return await caller(json={"id": mode, "duration": 2.5}, headers=headers)
 
         async with asyncio.TaskGroup() as group:
             calls = {mode: group.create_task(slow(mode)) for mode in ("async", "forget", "callback", "stream")}
-            done, _ = await asyncio.wait(set(calls.values()) - {calls["stream"]}, timeout=0.9)
+            done, _ = await asyncio.wait(set(calls.values()) - {calls["stream"]}, timeout=2.3)
             assert len(done) == 3
             assert simulator.ended_at == {}
         answers = {mode: task.result() for mode, task in calls.items()}
