@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from tests.support.listening import listening
 BASE_PATH = "/acme/prod/orchestrator_"
 TOKEN = "token-of-a-caller"
 ANY_PORT = Address("127.0.0.1", 0)
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -137,11 +138,20 @@ class GatewayProcess:
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     @classmethod
-    async def start(cls, *arguments: str, env: Mapping[str, str] | None = None) -> GatewayProcess:
-        """Start `callmode` with `arguments`."""
+    async def start(
+        cls,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        patches: Sequence[str] = (),
+    ) -> GatewayProcess:
+        """Start `callmode` with `arguments`; with `patches`, as the failing gateway of `tests.support`."""
+        program = ["gateway"]
+        if patches:
+            program = ["tests.support.failing_gateway", *(word for patch in patches for word in ("--patch", patch))]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", *arguments,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env={**os.environ, **(env or {})},
+            sys.executable, "-m", *program, *arguments,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(_ROOT), **(env or {})},
         )  # fmt: skip
         return cls(process)
 
