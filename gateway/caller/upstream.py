@@ -12,6 +12,7 @@ _AS_OBSERVED: dict[UpstreamMode, Renderer] = {
     UpstreamMode.ASYNC: polling.render,
     UpstreamMode.LONG_POLL: long_poll.render,
     UpstreamMode.FORGET: forget.render,
+    UpstreamMode.JOBS: polling.render,
 }
 
 

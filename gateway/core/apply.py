@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.core import events as e
-from gateway.core.job import Job, LegKind, Outcome, Progress, State
+from gateway.core.job import Job, LegKind, Outcome, Progress, State, Stopping, StopStrategy
 from gateway.core.modes import UpstreamMode
 from gateway.core.outcome import state_of
 from gateway.core.states import END, target
@@ -36,8 +36,8 @@ def _outcome(event: e.Event) -> Outcome:
     raise AssertionError(f"{type(event).__name__} has no outcome")
 
 
-def _intended(job: Job, _event: e.StartIntended, _now: int) -> Job:
-    return job.with_(progress=_tick(job, attempts=job.progress.attempts + 1), message=None)
+def _intended(job: Job, _event: e.StartIntended, now: int) -> Job:
+    return job.with_(intended=now, progress=_tick(job, attempts=job.progress.attempts + 1), message=None)
 
 
 def _postponed(job: Job, event: e.StartPostponed, _now: int) -> Job:
@@ -48,8 +48,9 @@ def _refused(job: Job, event: e.StartRefused, now: int) -> Job:
     return _concluded(job, event.outcome, now).with_(refused=True, frees_key=event.frees_key)
 
 
-def _ambiguous(job: Job, event: e.StartAmbiguous, _now: int) -> Job:
-    return job.with_(error=event.code, message=event.why)
+def _in_doubt(job: Job, event: e.StartAmbiguous | e.Lost, now: int) -> Job:
+    progress = _tick(job, read_at=now, hint=0, failures=0, trouble=None)
+    return job.with_(error=event.code, message=event.why, progress=progress)
 
 
 def _followed(job: Job, event: e.Followed, now: int) -> Job:
@@ -57,6 +58,7 @@ def _followed(job: Job, event: e.Followed, now: int) -> Job:
     return job.with_(
         observed=event.mode,
         leg=event.leg,
+        upstream_key=event.key or job.upstream_key,
         started=job.started or now,
         redirects=0,
         error=None,
@@ -85,8 +87,27 @@ def _read_failed(job: Job, event: e.ReadFailed, now: int) -> Job:
     return job.with_(progress=_read(job, now, hint=event.hint, failures=failures, trouble=event.why))
 
 
-def _lost(job: Job, event: e.Lost, _now: int) -> Job:
-    return job.with_(error=event.code, message=event.why)
+def _no_verdict(job: Job, event: e.NoVerdict, now: int) -> Job:
+    failures = job.progress.failures + 1
+    return job.with_(progress=_read(job, now, hint=event.hint, failures=failures, trouble=event.why))
+
+
+def _located(job: Job, event: e.Located, _now: int) -> Job:
+    return job.with_(upstream_key=event.key)
+
+
+def _stop_sent(job: Job, event: e.StopSent, now: int) -> Job:
+    return job.with_(stopping=Stopping(now, event.strategy))
+
+
+def _stop_failed(job: Job, event: e.StopFailed, now: int) -> Job:
+    sent, failures = _stopping(job)
+    progress = _tick(job, trouble=event.why)
+    return job.with_(stopping=Stopping(now + event.hint, sent, failures + 1), progress=progress)
+
+
+def _stopping(job: Job) -> tuple[StopStrategy | None, int]:
+    return (None, 0) if job.stopping is None else (job.stopping.sent, job.stopping.failures)
 
 
 def _ended(job: Job, event: e.Ended, now: int) -> Job:
@@ -132,13 +153,17 @@ _CHANGES: dict[type[e.Event], Callable[[Job, Any, int], Job]] = {
     e.StartIntended: _intended,
     e.StartPostponed: _postponed,
     e.StartRefused: _refused,
-    e.StartAmbiguous: _ambiguous,
+    e.StartAmbiguous: _in_doubt,
     e.Followed: _followed,
     e.Dispatched: _dispatched,
     e.StillRunning: _running,
     e.Redirected: _redirected,
     e.ReadFailed: _read_failed,
-    e.Lost: _lost,
+    e.Lost: _in_doubt,
+    e.NoVerdict: _no_verdict,
+    e.Located: _located,
+    e.StopSent: _stop_sent,
+    e.StopFailed: _stop_failed,
     e.Ended: _ended,
     e.GaveUp: _gave_up,
     e.Canceled: _gave_up,

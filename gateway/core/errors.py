@@ -20,7 +20,11 @@ Problem
 │   ├── JobExpired            410  job-expired
 │   ├── BodyTooLarge          413  body-too-large
 │   ├── KeyReused             422  idempotency-key-reused
-│   └── HeadersTooLarge       431  headers-too-large
+│   ├── HeadersTooLarge       431  headers-too-large
+│   ├── AlreadyEnded          409  already-ended
+│   ├── JobShared             409  job-shared
+│   ├── NotUnknown            409  not-unknown
+│   └── BadVerdict            400  bad-verdict
 ├── JobProblem                         the job is at fault, or time is
 │   ├── JobCanceled           409  job-canceled
 │   ├── WaitTimeout           504  wait-timeout
@@ -28,6 +32,7 @@ Problem
 ├── UpstreamProblem                    the upstream is at fault
 │   ├── UpstreamUnreachable   502  upstream-unreachable   nothing was sent: safe to retry
 │   ├── UpstreamAmbiguous     502  upstream-ambiguous     it may have run: do not send it again
+│   ├── StartNeverRan         502  start-never-ran        a person says so: safe to retry
 │   ├── UpstreamCredentials   502  upstream-credentials
 │   └── OutcomeUnreadable     502  outcome-unreadable
 └── GatewayProblem                     the gateway is at fault
@@ -207,6 +212,30 @@ class HeadersTooLarge(CallerProblem):
     status, code, title = 431, "headers-too-large", "The header section is over the limit"
 
 
+class AlreadyEnded(CallerProblem):
+    """What was asked for makes sense for a live job only."""
+
+    status, code, title = 409, "already-ended", "The job has ended"
+
+
+class JobShared(CallerProblem):
+    """Several calls share the job, and it is not said whose share is given up."""
+
+    status, code, title = 409, "job-shared", "Other calls share this job"
+
+
+class NotUnknown(CallerProblem):
+    """A verdict was given on a job that needs none."""
+
+    status, code, title = 409, "not-unknown", "The job's fate is not in doubt"
+
+
+class BadVerdict(CallerProblem):
+    """A verdict that cannot be understood, or not be carried out here."""
+
+    status, code, title = 400, "bad-verdict", "The verdict cannot be understood"
+
+
 class JobCanceled(JobProblem):
     """The job was canceled."""
 
@@ -235,6 +264,12 @@ class UpstreamAmbiguous(UpstreamProblem):
     """The job may have run."""
 
     code, title = "upstream-ambiguous", "The job may have run; do not send it again"
+
+
+class StartNeverRan(UpstreamProblem):
+    """A verdict on a start that was in doubt: it never ran."""
+
+    code, title, retryable = "start-never-ran", "The start never ran; it is safe to send it again", True
 
 
 class UpstreamCredentials(UpstreamProblem):

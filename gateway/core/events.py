@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.core.errors import UpstreamAmbiguous
-from gateway.core.job import Leg, Outcome
+from gateway.core.job import Leg, Outcome, StopStrategy
 from gateway.core.modes import UpstreamMode
 
 
@@ -42,6 +42,8 @@ class Followed(msgspec.Struct, frozen=True):
 
     mode: UpstreamMode
     leg: Leg
+    key: str | None = None
+    """The job's key in Orchestrator, where it was told."""
 
 
 class Dispatched(msgspec.Struct, frozen=True):
@@ -92,6 +94,32 @@ class GaveUp(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
+class NoVerdict(msgspec.Struct, frozen=True):
+    """Asking Orchestrator what became of an `unknown` job did not tell. `hint`: milliseconds to wait, or 0."""
+
+    why: str
+    hint: int = 0
+
+
+class Located(msgspec.Struct, frozen=True):
+    """The job's key in Orchestrator was found."""
+
+    key: str
+
+
+class StopSent(msgspec.Struct, frozen=True):
+    """The upstream has accepted the request to stop the job. Whether it stops, its end will tell."""
+
+    strategy: StopStrategy
+
+
+class StopFailed(msgspec.Struct, frozen=True):
+    """The upstream was not reached with, or did not accept, a request to stop the job. `hint` as in `NoVerdict`."""
+
+    why: str
+    hint: int = 0
+
+
 class CancelRequested(msgspec.Struct, frozen=True):
     """Somebody entitled asked for the job to be canceled."""
 
@@ -117,6 +145,10 @@ Event = (
     | Redirected
     | ReadFailed
     | Lost
+    | NoVerdict
+    | Located
+    | StopSent
+    | StopFailed
     | Ended
     | GaveUp
     | CancelRequested

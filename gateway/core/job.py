@@ -47,6 +47,38 @@ class LegKind(enum.StrEnum):
     """Long-polling's status URI: held, then a redirect or the outcome."""
     OUTPUT = "output"
     """The output URI: whatever it answers is the outcome."""
+    JOB = "job"
+    """The job in the Jobs API, by its key: its state, and with the last one the outcome."""
+
+
+class StopStrategy(enum.StrEnum):
+    """How Orchestrator is asked to stop a job: its own words."""
+
+    SOFT = "SoftStop"
+    """The process sees that it should stop, and does when it can."""
+    KILL = "Kill"
+
+
+class Stopping(msgspec.Struct, frozen=True):
+    """How far the stopping of a job has come."""
+
+    at: int
+    """When the last request to stop it was answered, or failed."""
+    sent: StopStrategy | None = None
+    """What the upstream has accepted; effective is only the job's end."""
+    failures: int = 0
+    """Requests that failed in a row."""
+
+
+class KeyScope(enum.StrEnum):
+    """For how long another call with the job's key is a repetition of this one."""
+
+    CALL = "call"
+    """An idempotency key: as long as anything of the job is remembered."""
+    WINDOW = "window"
+    """Until `key_until`."""
+    RUN = "run"
+    """While the job lives, and until `key_until`."""
 
 
 class Leg(msgspec.Struct, frozen=True):
@@ -54,6 +86,8 @@ class Leg(msgspec.Struct, frozen=True):
 
     kind: LegKind
     url: str
+    folder: str | None = None
+    """The key of the job's folder, which a read in the Jobs API has to name."""
 
 
 class OutcomeHead(msgspec.Struct, frozen=True):
@@ -134,13 +168,24 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     frees_key: bool = False
     """The start certainly did not run, so its idempotency key may be used again."""
     cancel_requested: bool = False
+    cancel_at: int | None = None
+    """When it is to be canceled if it has not ended."""
+    stopping: Stopping | None = None
+    """Set once the upstream was asked to stop it."""
+    intended: int | None = None
+    """When its start was last about to be sent."""
+    upstream_key: str | None = None
+    """The key (GUID) that it has in Orchestrator, where that is known."""
     message: str | None = None
     """In words, why the job is where it is. No secrets."""
     error: str | None = None
     """The problem code of an `unknown` job, or of an end that the gateway made."""
     outcome: OutcomeHead | None = None
     key: str | None = None
-    """The keyed hash of its idempotency key."""
+    """The keyed hash of what tells a repetition of its call: an idempotency key, or the call itself."""
+    key_scope: KeyScope = KeyScope.CALL
+    key_until: int = 0
+    """When the key stops to tell repetitions, for the scopes that end."""
     callback_url: str | None = None
     origin: str = ""
     """What job URLs begin with for its starter: scheme and authority, no path."""

@@ -15,6 +15,13 @@ class UpstreamMode(enum.StrEnum):
     ASYNC = "AsyncRequestReply"
     LONG_POLL = "LongPolling"
     FORGET = "FireAndForget"
+    JOBS = "Jobs"
+    """No trigger: started and followed through the Jobs API, the only start that a job can be found by afterwards."""
+
+    @property
+    def argument(self) -> str | None:
+        """The value of `$callMode` that asks a trigger for it; None for what no trigger is asked."""
+        return None if self is UpstreamMode.JOBS else self.value
 
 
 class CallerMode(enum.StrEnum):

@@ -28,7 +28,57 @@ class OnTimeout(enum.StrEnum):
     FAIL = "fail"
     """504 `wait-timeout` with the job's URLs."""
     CANCEL = "cancel"
-    """504, and the job is canceled where there is a way; API triggers have none, so this is `FAIL`."""
+    """504, and the job is canceled where there is a way; else `FAIL`."""
+
+
+class OnDisconnect(enum.StrEnum):
+    """What becomes of the job of a blocked caller that goes away."""
+
+    LEAVE = "leave"
+    """It goes on."""
+    CANCEL = "cancel"
+    """It is canceled."""
+
+
+class SameCall(enum.StrEnum):
+    """What must be equal for two calls of a route to be one."""
+
+    CALLER = "caller"
+    ARGUMENTS = "arguments"
+
+
+class Deduplicate(msgspec.Struct, frozen=True):
+    """A call that repeats another within `window` (ms) of it is answered with that one's job."""
+
+    window: int
+    by: frozenset[SameCall] = frozenset(SameCall)
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """What a route is bound to in Orchestrator besides its path: what the Jobs API needs to start and find its jobs."""
+
+    api: bool = False
+    """Whether the gateway may use the Jobs API."""
+    folder: str | None = None
+    """The folder's key; None: the one that the trigger's path names."""
+    process: str | None = None
+    """The name of the process that mode `Jobs` starts."""
+    release: str | None = None
+    """Its release's key (GUID), instead of the name."""
+    trigger: str | None = None
+    """The trigger's GUID; None: looked up by its path."""
+    correlation: str | None = None
+    """The in-argument that carries the job's id, so that the job of a start whose answer was lost can be told."""
+
+    @property
+    def startable(self) -> bool:
+        """Whether it names what mode `Jobs` starts."""
+        return self.process is not None or self.release is not None
+
+    @property
+    def findable(self) -> bool:
+        """Whether a job can be found in Orchestrator by what its start carried."""
+        return self.api and (self.startable or self.correlation is not None)
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -86,6 +136,18 @@ class Policy(msgspec.Struct, frozen=True):
     """How long an `unknown` job waits for a verdict."""
     reconcile_wait: int = 0
     """How long blocked callers wait for the verdict; 0 where nothing can reconcile."""
+    idempotent: bool = False
+    """Running a job of this route twice does no harm, so an ambiguous start may be sent again within `start_retry`."""
+    deduplicate: Deduplicate | None = None
+    """Taking a repeated call for the same one, for callers that send no `Idempotency-Key`."""
+    coalesce: bool = False
+    """Equal calls share one job while it runs; it is canceled when the last of them asks for that."""
+    on_disconnect: OnDisconnect = OnDisconnect.LEAVE
+    cancel_after: int | None = None
+    """How long after acceptance a job that has not ended is canceled."""
+    kill_after: int = 30 * SECOND
+    """How long after it was asked to stop a job that has not is killed."""
+    binding: Binding = Binding()
     callback_url: str | None = None
     """Where outcomes go when a callback caller names no URL."""
     track: bool = True

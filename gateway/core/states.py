@@ -4,15 +4,16 @@
                    +----------------+
                    v                |        Followed             Ended, GaveUp, Canceled
     (created) -> accepted ------> starting ----------> running ----------------------> succeeded
-                   |  StartIntended |  |                |   ^  StillRunning            failed
-                   |                |  |                |   |  Redirected              canceled
-                   |                |  | Dispatched     |   |  ReadFailed
+                   |  StartIntended |  |                |   ^  StillRunning, Located   failed
+                   |                |  |                |   |  Redirected, StopSent    canceled
+                   |                |  | Dispatched     |   |  ReadFailed, StopFailed
                    |                |  +-----------> dispatched
                    |                |                   | Lost
                    |                | StartAmbiguous    v
                    |                +-----------------> unknown ---------------------> expired
                    |                |                     |        VerdictMissed
-                   |                |                     +--> Followed, Ended, Canceled: the verdict
+                   |                |                     +--> Followed, Ended, Canceled, StartRefused: the verdict
+                   |                |                     +--> NoVerdict: unknown as before
                    |                +--> StartRefused: failed; Ended: its answer was the outcome
                    +--> GaveUp: failed; Canceled: canceled
 
@@ -20,8 +21,8 @@
 
 Rules
 1. A terminal state has no row entries: nothing leads out of it.
-2. Only `accepted` leads to `starting`, and only a start that certainly did not run leads back to `accepted`.
-   So no sequence of events sends a start twice after it may have run.
+2. Only `accepted` leads to `starting`, and only `StartPostponed` leads back: a start that certainly did not run, or
+   one of a route that says that running twice does no harm. So nothing else sends a start that may have run again.
 3. An event without an entry is an error of the program: `IllegalTransition` is raised and nothing happens.
 4. `END` stands for the state that the event's outcome says (`outcome.state_of`).
 """
@@ -58,12 +59,17 @@ _TABLE: dict[State, dict[type[e.Event], Target]] = {
         e.Redirected: State.RUNNING,
         e.ReadFailed: State.RUNNING,
         e.Lost: State.UNKNOWN,
+        e.Located: State.RUNNING,
+        e.StopSent: State.RUNNING,
+        e.StopFailed: State.RUNNING,
         e.Ended: END,
         e.GaveUp: State.FAILED,
         e.CancelRequested: State.RUNNING,
         e.Canceled: State.CANCELED,
     },
     State.UNKNOWN: {
+        e.NoVerdict: State.UNKNOWN,
+        e.StartRefused: State.FAILED,
         e.Followed: State.RUNNING,
         e.Ended: END,
         e.CancelRequested: State.UNKNOWN,

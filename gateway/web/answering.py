@@ -11,7 +11,7 @@ from gateway.caller.links import JobUrls
 from gateway.caller.port import Call, OutcomeReply, ProblemReply, Renderer, Reply, Step, Stream, Wait
 from gateway.core.exchange import Headers
 from gateway.core.job import Job
-from gateway.core.modes import BY_CALL_MODE
+from gateway.core.modes import BY_CALL_MODE, CallerMode
 from gateway.web import replies
 from gateway.web.forwarding import origin
 from gateway.web.gateway import GATEWAY, Gateway
@@ -65,7 +65,7 @@ def _applied(call: Call, job: Job) -> str | None:
     """Return the caller mode of an answer: the URL's own, else the starter's, else the one the trigger's is called."""
     mode = call.mode or job.mode
     if mode is None and job.observed is not None:
-        mode = BY_CALL_MODE[job.observed.value]
+        mode = BY_CALL_MODE.get(job.observed.value, CallerMode.ASYNC)
     return None if mode is None else mode.value
 
 

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from gateway.core import events as e
 from gateway.core.delivery import Attempt, Delivery
-from gateway.core.job import Job, Leg
+from gateway.core.job import Job, Leg, StopStrategy
 from gateway.core.modes import UpstreamMode
-from gateway.core.policy import Policy
+from gateway.core.policy import Binding, Policy
 from gateway.core.start import StartRequest
 
 
@@ -25,6 +25,16 @@ class Upstream(Protocol):
         max_idle: int,
     ) -> e.Event:
         """Send a start once and say what it came to."""
+        ...
+
+    async def reconcile(self, job: Job, binding: Binding, bearer: str | None, *, timeout: int) -> e.Event:
+        """Ask what became of a job whose start is in doubt: `Followed` if exactly one is it, else `NoVerdict`."""
+        ...
+
+    async def stop(
+        self, job: Job, binding: Binding, strategy: StopStrategy, bearer: str | None, *, timeout: int
+    ) -> e.Event:
+        """Ask for the job to be stopped: `StopSent` or `StopFailed`; `Located` if only its key was found so far."""
         ...
 
     async def read(
