@@ -9,6 +9,9 @@ fails is an ordinary gateway at an exact place. `--patch` comes before the comma
 `SIGNAL@POINT[:N]`
     At the N-th passing of a point (the first, without N) the process sends itself a signal: `kill` (-9), `stop`
     (SIGSTOP: a paused replica, for whoever sends SIGCONT) or `term`. `POINTS` says where the points are.
+`hold@POINT`
+    Nothing that comes to the point gets past it, and each is told of on standard error, `{"event": "held", …}`: so many
+    jobs can stand at one point when the process is killed from outside.
 `NAME[:ARGUMENT]`
     A protection is switched off, or the host lies. `FLAWS` says what there is. They exist to prove that tests and
     checkers see what the protection is for.
@@ -19,8 +22,11 @@ An unknown patch, and one that finds nothing to change, ends the process: a test
 from __future__ import annotations
 
 import argparse
+import asyncio
 import functools
+import inspect
 import itertools
+import json
 import os
 import signal
 import sys
@@ -38,6 +44,7 @@ from gateway.upstream.triggers import Triggers
 from gateway.worker.postman import Postman
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
+HOLD = "hold"
 
 Condition = Callable[..., bool]
 """Given the arguments of a call (without `self`), and its result as `result` once there is one."""
@@ -90,32 +97,37 @@ POINTS = {
 }
 
 
-def strike(name: str, signal_name: str, passing: int) -> None:
-    """Have this process send itself a signal at the `passing`-th passing of a point."""
+def strike(name: str, action: str, passing: int) -> None:
+    """Have this process send itself a signal at the `passing`-th passing of a point, or hold whatever comes there."""
     point, count = POINTS[name], itertools.count(1)
 
-    def pass_by(*args: Any, **kwargs: Any) -> None:
-        if point.condition(*args, **kwargs) and next(count) == passing:
-            os.kill(os.getpid(), SIGNALS[signal_name])
+    async def pass_by(*args: Any, **kwargs: Any) -> None:
+        if not point.condition(*args, **kwargs):
+            return
+        if action == HOLD:
+            print(json.dumps({"event": "held", "point": name}), file=sys.stderr, flush=True)  # noqa: T201 - see above
+            await asyncio.Event().wait()
+        if next(count) == passing:
+            os.kill(os.getpid(), SIGNALS[action])
 
     original = getattr(point.owner, point.method)
 
     @functools.wraps(original)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not point.after:
-            pass_by(*args, **kwargs)
+            await pass_by(*args, **kwargs)
         result = await original(self, *args, **kwargs)
         if point.after:
-            pass_by(*args, **kwargs, result=result)
+            await pass_by(*args, **kwargs, result=result)
         return result
 
     @functools.wraps(original)
     async def batches(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         async for result in original(self, *args, **kwargs):
-            pass_by(*args, **kwargs, result=result)
+            await pass_by(*args, **kwargs, result=result)
             yield result
 
-    setattr(point.owner, point.method, batches if name == "in-take-over" else call)
+    setattr(point.owner, point.method, batches if inspect.isasyncgenfunction(original) else call)
 
 
 # Flaws.
@@ -212,10 +224,10 @@ def apply(patch: str) -> None:
     if name in FLAWS:
         FLAWS[name](argument)
         return
-    signal_name, _, point = name.partition("@")
-    if signal_name not in SIGNALS or point not in POINTS:
-        sys.exit(f"no patch {patch!r}: SIGNAL@POINT[:N] of {list(SIGNALS)} and {list(POINTS)}, or {list(FLAWS)}")
-    strike(point, signal_name, int(argument or 1))
+    action, _, point = name.partition("@")
+    if action not in (HOLD, *SIGNALS) or point not in POINTS:
+        sys.exit(f"no patch {patch!r}: there are {[HOLD, *SIGNALS]} @ {list(POINTS)}, and {list(FLAWS)}")
+    strike(point, action, int(argument or 1))
 
 
 def main() -> None:
