@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -128,6 +129,35 @@ class Replicas:
     async def incarnations(self) -> list[str]:
         """Return every incarnation that the store remembers."""
         return [name.decode() for name in await self.store.zrange(f"{self.prefix}:replicas", 0, -1)]
+
+    async def follower(self, job_id: str) -> str:
+        """Return the incarnation that the store says follows a job."""
+        return (await self.record(job_id))[b"fol"].decode()
+
+    async def record(self, job_id: str) -> dict[bytes, bytes]:
+        """Return all that the store has of a job."""
+        async for key in self.store.scan_iter(match=f"{self.prefix}:*:job:{job_id}", count=10_000):
+            return await self.store.hgetall(key)
+        raise AssertionError(f"the store has no job {job_id}")
+
+    async def followed_by(self, incarnation: str) -> set[str]:
+        """Return the jobs and deliveries that the store says an incarnation follows."""
+        found: set[str] = set()
+        async for key in self.store.scan_iter(match=f"{self.prefix}:*:followed:{incarnation}", count=10_000):
+            found |= {row.decode() for row in await self.store.smembers(key)}
+        return found
+
+    async def taken_over(self, dead: str) -> float:
+        """Wait until nothing is followed by `dead` any more; return the loop time."""
+        async with asyncio.timeout(10 * LEASE):
+            while await self.followed_by(dead):  # noqa: ASYNC110 - another process sets no event here
+                await asyncio.sleep(0.005)
+        return asyncio.get_running_loop().time()
+
+
+def outcome_of(tag: str) -> bytes:
+    """Return the bytes that the simulator's job with this tag ends with."""
+    return json.dumps({"id": tag}, separators=(",", ":")).encode()
 
 
 @contextlib.asynccontextmanager
