@@ -9,14 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
-import redis.asyncio as redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.core.delivery import Delivery, DeliveryState
@@ -24,22 +19,19 @@ from gateway.core.ids import partition_of
 from gateway.core.job import Job
 from gateway.core.policy import DAY
 from gateway.store.codec import Unreadable, decode_delivery, decode_job, encode
+from gateway.store.durable import DurableScript
 from gateway.store.keys import Keys
 from gateway.store.port import Beat, Created, Gone, Held, Holder, KeyTaken, NewJob, Row, Save, Saved, Stored, StoreDown
 from gateway.store.requirements import judge
+from gateway.store.scripts import Argument, Script, source
 from gateway.store.settings import StoreSettings
+from gateway.store.topology import Servers, servers
 
 _TAKE_BATCH = 500
 """Rows taken over in one pipeline."""
 
-Argument = bytes | str | int
-"""What a script is given."""
-
 _MARKS_KEPT = 400 * DAY
 """Longer than any job and its tombstone; every start of a gateway renews it."""
-
-_POOL = 64
-"""Connections at most; a command waits for one rather than fail."""
 
 
 @contextmanager
@@ -51,74 +43,59 @@ def _mapped() -> Iterator[None]:
 
 
 def connect(settings: StoreSettings, url: str) -> RedisStore:
-    """Return a store on the server at `url`; nothing is sent yet."""
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=_POOL,
-        timeout=settings.timeout / 1000,
-        socket_timeout=settings.timeout / 1000,
-        socket_connect_timeout=settings.timeout / 1000,
-        retry=Retry(NoBackoff(), 1),
-    )
-    # The client must not reconnect in silence, and not back off: whoever listens is told, and listens again.
-    listener = redis.Redis.from_url(
-        url,
-        socket_timeout=settings.timeout / 1000,
-        socket_connect_timeout=settings.timeout / 1000,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return RedisStore(redis.Redis(connection_pool=pool), listener, settings)
+    """Return a store on the servers at `url`; nothing is sent yet. Raises `ValueError` for a URL that is none."""
+    return RedisStore(servers(settings, url), settings)
 
 
 class RedisStore:
     """The port's implementation. `now` replaces the server's clock in tests that run in virtual time."""
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        listener: redis.Redis,
-        settings: StoreSettings,
-        *,
-        now: Callable[[], int] | None = None,
-    ) -> None:
-        self._redis = client
-        self._listener = listener
+    def __init__(self, servers: Servers, settings: StoreSettings, *, now: Callable[[], int] | None = None) -> None:
+        self._servers = servers
+        self._redis = servers.commands
         self._settings = settings
         self._keys = Keys(settings.prefix)
         self._now = now
 
     # One attribute per script: registered once, called by its hash, sent whole where the server does not know it.
     @cached_property
-    def _create(self) -> AsyncScript:
-        return self._script("create")
+    def _create(self) -> Script:
+        return self._durable("create")
 
     @cached_property
-    def _save(self) -> AsyncScript:
-        return self._script("save")
+    def _save(self) -> Script:
+        return self._durable("save")
 
     @cached_property
-    def _save_delivery(self) -> AsyncScript:
+    def _save_delivery(self) -> Script:
         return self._script("save_delivery")
 
     @cached_property
-    def _take(self) -> AsyncScript:
+    def _take(self) -> Script:
         return self._script("take")
 
     @cached_property
-    def _watch(self) -> AsyncScript:
+    def _watch(self) -> Script:
         return self._script("watch")
 
     @cached_property
-    def _offer(self) -> AsyncScript:
+    def _offer(self) -> Script:
         return self._script("offer")
 
     @cached_property
-    def _beat(self) -> AsyncScript:
+    def _beat(self) -> Script:
         return self._script("beat")
 
-    def _script(self, name: str) -> AsyncScript:
-        source = files("gateway.store").joinpath("lua", f"{name}.lua").read_text()
-        return self._redis.register_script(source)
+    def _script(self, name: str) -> Script:
+        return Script(self._redis, source(name))
+
+    def _durable(self, name: str) -> Script:
+        settings = self._settings
+        if not settings.wait_replicas:
+            return self._script(name)
+        return DurableScript(
+            self._servers.writes, source(name), replicas=settings.wait_replicas, timeout=settings.wait_timeout
+        )
 
     async def create(self, new: NewJob, follower: str, *, keep: int) -> Created | Held | KeyTaken:
         """See the port."""
@@ -225,7 +202,8 @@ class RedisStore:
     async def wakes(self, watcher: str) -> AsyncIterator[str | None]:
         """See the port. Ends with `StoreDown` when the connection does, or when it is dead; call it again."""
         with _mapped():
-            async with self._listener.pubsub() as pubsub:
+            listener = await self._servers.listener()
+            async with listener.pubsub() as pubsub:
                 await pubsub.subscribe(self._keys.wake + watcher)
                 while True:
                     message = await self._next_message(pubsub)
@@ -293,20 +271,19 @@ class RedisStore:
         ]
 
     async def _take_batch(self, ids: list[str], dead: str, follower: str) -> list[Row]:
-        name = self._keys
         with _mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for row_id in ids:
-                    partition = partition_of(row_id)
-                    keys = [
-                        name.job(row_id),
-                        name.delivery(row_id),
-                        name.followed(partition, dead),
-                        name.followed(partition, follower),
-                    ]
-                    await self._take(keys, [row_id, dead, follower], client=pipe)
-                answers = await pipe.execute()
+            answers = await self._take.each([self._take_call(row_id, dead, follower) for row_id in ids])
         return [_row(answer) for answer in answers if answer is not None]
+
+    def _take_call(self, row_id: str, dead: str, follower: str) -> tuple[list[str], list[Argument]]:
+        name, partition = self._keys, partition_of(row_id)
+        keys = [
+            name.job(row_id),
+            name.delivery(row_id),
+            name.followed(partition, dead),
+            name.followed(partition, follower),
+        ]
+        return keys, [row_id, dead, follower]
 
     async def forget(self, dead: str) -> None:
         """See the port. One that still has rows, if only such as this version cannot read, stays remembered."""
@@ -329,14 +306,16 @@ class RedisStore:
             return bool(await self._redis.exists(self._keys.token(token)))
 
     async def check(self) -> None:
-        """Raise `StoreDown` if the server does not answer, `Unsuitable` if it would lose jobs."""
+        """Raise `StoreDown` if a server does not answer, `Unsuitable` if it would lose jobs."""
         with _mapped():
-            await self._redis.ping()
-            try:
-                told = await self._redis.config_get("maxmemory*", "appendonly", "appendfsync")
-            except ResponseError:
-                told = {}  # Managed servers do not tell; `durability: disk` then cannot be promised.
-        judge({_text(name): _text(value) for name, value in told.items()}, durability=self._settings.durability)
+            for server in await self._servers.primaries():
+                await server.ping()
+                try:
+                    told = await server.config_get("maxmemory*", "appendonly", "appendfsync")
+                except ResponseError:
+                    told = {}  # Managed servers do not tell; `durability: disk` then cannot be promised.
+                said = {_text(name): _text(value) for name, value in told.items()}
+                judge(said, durability=self._settings.durability)
 
     async def acknowledge(self, marks: Sequence[str]) -> bool:
         """See the port."""
@@ -356,9 +335,7 @@ class RedisStore:
     async def close(self) -> None:
         """See the port."""
         with _mapped():
-            await self._redis.aclose()
-            await self._listener.aclose()
-            await self._redis.connection_pool.disconnect()
+            await self._servers.close()
 
 
 def _flag(value: bool) -> str:

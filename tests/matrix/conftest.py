@@ -16,6 +16,7 @@ import pytest
 
 from gateway.store.redis import RedisStore
 from gateway.store.settings import StoreSettings
+from gateway.store.topology import one
 from tests.matrix import receiver as receivers
 from tests.matrix.client import Client, open_session
 from tests.matrix.receiver import Receiver, receiving
@@ -87,8 +88,7 @@ def virtual() -> Staging:
     async def run(**settings: Any) -> AsyncIterator[Stage]:
         loop, began, server = asyncio.get_running_loop(), int(time.time() * 1000), fakeredis.FakeServer()
         store = RedisStore(
-            fakeredis.FakeAsyncRedis(server=server),
-            fakeredis.FakeAsyncRedis(server=server),
+            one(fakeredis.FakeAsyncRedis(server=server), fakeredis.FakeAsyncRedis(server=server)),
             StoreSettings(prefix=f"test-{secrets.token_hex(4)}"),
             now=lambda: began + int(loop.time() * 1000),
         )

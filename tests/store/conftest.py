@@ -14,6 +14,7 @@ import redis.asyncio
 from gateway.store.keys import Keys
 from gateway.store.redis import RedisStore, connect
 from gateway.store.settings import StoreSettings
+from gateway.store.topology import one
 from tests.support.redis_servers import debian_redis_binary, require
 
 LEASE = 10_000
@@ -33,7 +34,7 @@ class Fake:
 
     def store(self, settings, **options) -> RedisStore:
         """Return a store on it."""
-        return RedisStore(self.client(), self.client(), settings, **options)
+        return RedisStore(one(self.client(), self.client()), settings, **options)
 
 
 class Real:
@@ -50,7 +51,7 @@ class Real:
         """Return a store on it, as the gateway makes it, or with `options` of its own."""
         if not options:
             return connect(settings, self.url)
-        return RedisStore(self.client(), self.client(), settings, **options)
+        return RedisStore(one(self.client(), self.client()), settings, **options)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.job import State
+from gateway.store import redis as redis_store
 from gateway.store.port import Beat, Save, Saved
 from gateway.store.redis import RedisStore
 from gateway.upstream.triggers import Triggers
@@ -202,20 +203,19 @@ def _replace(owner: type, name: str, function: Callable[..., Any]) -> None:
 
 def _rewrite(script: str, *changes: tuple[str, str]) -> None:
     """Have the store run `script` with each (old, new) replaced."""
-    original = RedisStore._script
+    original = redis_store.source
 
-    def changed(self: RedisStore, name: str) -> Any:
-        registered = original(self, name)
+    def changed(name: str) -> str:
+        source = original(name)
         if name != script:
-            return registered
-        source = registered.script if isinstance(registered.script, str) else registered.script.decode()
+            return source
         for old, new in changes:
             if old not in source:
                 sys.exit(f"{script}.lua has no {old!r} any more: this patch would change nothing")
             source = source.replace(old, new)
-        return self._redis.register_script(source)
+        return source
 
-    _replace(RedisStore, "_script", changed)
+    redis_store.source = changed
 
 
 def apply(patch: str) -> None:

@@ -28,6 +28,7 @@ from gateway.core.start import StartRequest
 from gateway.store.port import NewJob, Save, Stored, StoreDown
 from gateway.store.redis import RedisStore
 from gateway.store.settings import StoreSettings
+from gateway.store.topology import one
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
 from gateway.worker.feed import Feed
@@ -61,7 +62,7 @@ def store() -> RedisStore:
     """Return a store over a fakeredis of its own."""
     server = fakeredis.FakeServer()
     client, listener = fakeredis.FakeAsyncRedis(server=server), fakeredis.FakeAsyncRedis(server=server)
-    return RedisStore(client, listener, StoreSettings(prefix=f"t{secrets.token_hex(4)}"), now=store_time)
+    return RedisStore(one(client, listener), StoreSettings(prefix=f"t{secrets.token_hex(4)}"), now=store_time)
 
 
 class ObstructedStore:
