@@ -183,6 +183,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: OutcomeHead | None = None
     key: str | None = None
     """The keyed hash of what tells a repetition of its call: an idempotency key, or the call itself."""
+    fingerprint: str = ""
+    """A keyed hash of method, target and arguments: two calls with one key must have the same."""
     key_scope: KeyScope = KeyScope.CALL
     key_until: int = 0
     """When the key stops to tell repetitions, for the scopes that end."""

@@ -60,7 +60,9 @@ class Binding(msgspec.Struct, frozen=True):
     api: bool = False
     """Whether the gateway may use the Jobs API."""
     folder: str | None = None
-    """The folder's key; None: the one that the trigger's path names."""
+    """The folder's key, or its fully qualified name; None: the one that the trigger's path names."""
+    slug: str | None = None
+    """The trigger's path in its folder."""
     process: str | None = None
     """The name of the process that mode `Jobs` starts."""
     release: str | None = None

@@ -16,6 +16,8 @@ class Keys:
         self.replicas = f"{prefix}:replicas"
         self.keyring = f"{prefix}:keyring"
         """A set: marks of the keys that records here were made under."""
+        self.hints = f"{prefix}:hints"
+        """The channel that all replicas hear."""
         self.wake = f"{prefix}:wake:"
         """Begin of a wake-up channel's name; the incarnation follows."""
 
@@ -25,6 +27,10 @@ class Keys:
     def job(self, job_id: str) -> str:
         """A hash: record, revision, follower, last operation, sealed start, sealed credential."""
         return self._key(partition_of(job_id), "job", job_id)
+
+    def job_prefix(self, job_id: str) -> str:
+        """What the names of all such hashes in the job's partition begin with."""
+        return self._key(partition_of(job_id), "job", "")
 
     def body(self, job_id: str) -> str:
         """The outcome's body."""
@@ -53,6 +59,10 @@ class Keys:
     def all_followed(self, incarnation: str) -> list[str]:
         """The same for every partition, in order."""
         return [self.followed(partition, incarnation) for partition in range(PARTITIONS)]
+
+    def hint(self, event: str) -> str:
+        """Present while an Orchestrator event is remembered. `event` is a hexadecimal hash."""
+        return self._key(int(event[:2], 16), "hint", event)
 
     def token(self, token: str) -> str:
         """Present while the upstream's acceptance of a credential is remembered. `token` is a hexadecimal hash."""

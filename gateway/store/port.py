@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.core.delivery import Delivery
 from gateway.core.job import Job
+from gateway.core.verdict import Verdict
 
 
 class StoreDown(Exception):  # noqa: N818 - a condition, not a defect
@@ -28,8 +29,12 @@ class NewJob(msgspec.Struct, frozen=True):
     """The sealed start request, needed until the start is answered."""
     credential: bytes | None = None
     """The sealed bearer that later reads use; None under the gateway's own credential."""
-    fingerprint: str = ""
-    """A keyed hash of method, target and arguments."""
+    operation: str = ""
+    """Unique to this call: a repeated create with the same operation is applied once."""
+    key_keep: int = 0
+    """For how long (ms) from now its key tells repetitions; 0: as long as the record is kept."""
+    joins: bool = False
+    """Whether calls with the same key share the job, each with a share of its own."""
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -40,6 +45,8 @@ class Held(msgspec.Struct, frozen=True):
     """The idempotency key belongs to an earlier call with the same arguments: `job_id`."""
 
     job_id: str
+    share: int = 0
+    """Which share of the job this call has, from 2; 0 where jobs are not shared."""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -63,12 +70,20 @@ class Gone(enum.Enum):
     """There was one; its record is no longer kept."""
 
 
+class Requests(msgspec.Struct, frozen=True):
+    """What was asked of a job, through any replica, and is its follower's to do."""
+
+    cancel: bool = False
+    verdict: Verdict | None = None
+
+
 class Stored(msgspec.Struct, frozen=True):
-    """A job with the sealed secrets that following it needs."""
+    """A job with the sealed secrets that following it needs, and what was asked of it."""
 
     job: Job
     start: bytes | None
     credential: bytes | None
+    requests: Requests = Requests()
 
 
 class Save(msgspec.Struct, frozen=True):
@@ -84,6 +99,14 @@ class Save(msgspec.Struct, frozen=True):
     """How long the record is kept from now."""
     tombstone: int = 0
     """For a terminal record: how long its tombstone is kept from now."""
+    key_keep: int = 0
+    """How long its key, if it has one, still tells repetitions from now; 0: no longer."""
+    restores: bool = False
+    """Whether a record that the store has lost is put back, with its sealed secrets."""
+    start: bytes | None = None
+    """The sealed start, to put back."""
+    credential: bytes | None = None
+    """The sealed bearer, to put back."""
     body: bytes | None = None
     """The outcome's body, with a terminal record."""
     delivery: Delivery | None = None
@@ -98,6 +121,36 @@ class Saved(enum.Enum):
     """Another follower or revision is in the store; nothing was written."""
     MISSING = "missing"
     """The store has no such record; nothing was written."""
+
+
+class Canceling(enum.Enum):
+    """What came of asking for a job to be canceled."""
+
+    ASKED = "asked"
+    """Its follower is told; the request is kept until the job ends."""
+    WAITING = "waiting"
+    """This share is given up; others are not."""
+    SHARED = "shared"
+    """Several calls share the job, and the share named is none of theirs."""
+    ENDED = "ended"
+    NEVER = "never"
+    TOMBSTONE = "tombstone"
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """What an Orchestrator webhook says of some job. Only ever a reason to look sooner."""
+
+    reference: str | None = None
+    """What the job was started with as its `Reference`."""
+    key: str | None = None
+    """Its key in Orchestrator."""
+    folder: str | None = None
+    """The key of its folder."""
+
+
+Wake = str | Hint | None
+"""What a replica hears: the id of a job that it watches or follows and that has news, a hint about any job, or None
+whenever messages may have been lost."""
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -158,8 +211,28 @@ class Store(Protocol):
         """Have `watcher` woken at every change of the job, and return the record as it is now."""
         ...
 
-    def wakes(self, watcher: str) -> AsyncIterator[str | None]:
-        """Yield the id of each watched job that changed; None whenever messages may have been lost."""
+    def wakes(self, watcher: str) -> AsyncIterator[Wake]:
+        """Yield what `watcher` is to hear: as a watcher of jobs, and as the follower of those that were asked for."""
+        ...
+
+    async def request_cancel(self, job_id: str, share: int = 0) -> Canceling:
+        """Ask for a job to be canceled; of a shared one, on behalf of one share (0: on behalf of none)."""
+        ...
+
+    async def give_verdict(self, job_id: str, verdict: Verdict) -> bool:
+        """Tell what became of a job whose start is in doubt; False if it does not live."""
+        ...
+
+    async def requests(self, job_ids: Sequence[str]) -> dict[str, Requests]:
+        """Return what was asked of each of these jobs; those of which nothing was asked are left out."""
+        ...
+
+    async def announce(self, event: str, hint: Hint, *, keep: int) -> bool:
+        """Tell all replicas of a hint; False if the event with this keyed hash was told within `keep` (ms)."""
+        ...
+
+    async def erase(self, job_id: str) -> bool:
+        """Drop the record and outcome of an ended job, and leave its tombstone; False if it lives, or is not there."""
         ...
 
     async def beat(self, incarnation: str, *, join: bool = False) -> Beat:

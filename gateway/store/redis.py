@@ -18,10 +18,28 @@ from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.ids import partition_of
 from gateway.core.job import Job
 from gateway.core.policy import DAY
-from gateway.store.codec import Unreadable, decode_delivery, decode_job, encode
+from gateway.core.verdict import Verdict
+from gateway.store.codec import Unreadable, decode_delivery, decode_hint, decode_job, decode_verdict, encode
 from gateway.store.durable import DurableScript
 from gateway.store.keys import Keys
-from gateway.store.port import Beat, Created, Gone, Held, Holder, KeyTaken, NewJob, Row, Save, Saved, Stored, StoreDown
+from gateway.store.port import (
+    Beat,
+    Canceling,
+    Created,
+    Gone,
+    Held,
+    Hint,
+    Holder,
+    KeyTaken,
+    NewJob,
+    Requests,
+    Row,
+    Save,
+    Saved,
+    Stored,
+    StoreDown,
+    Wake,
+)
 from gateway.store.requirements import judge
 from gateway.store.scripts import Argument, Script, source
 from gateway.store.settings import StoreSettings
@@ -83,6 +101,22 @@ class RedisStore:
         return self._script("offer")
 
     @cached_property
+    def _cancel(self) -> Script:
+        return self._script("cancel")
+
+    @cached_property
+    def _verdict(self) -> Script:
+        return self._script("verdict")
+
+    @cached_property
+    def _announce(self) -> Script:
+        return self._script("announce")
+
+    @cached_property
+    def _erase(self) -> Script:
+        return self._script("erase")
+
+    @cached_property
     def _beat(self) -> Script:
         return self._script("beat")
 
@@ -100,11 +134,16 @@ class RedisStore:
     async def create(self, new: NewJob, follower: str, *, keep: int) -> Created | Held | KeyTaken:
         """See the port."""
         job = new.job
-        keys = [self._keys.job(job.id), self._keys.followed(partition_of(job.id), follower)]
+        keys = [
+            self._keys.job(job.id),
+            self._keys.followed(partition_of(job.id), follower),
+            self._keys.tombstone(job.id),
+        ]
         if job.key is not None:
             keys.append(self._keys.idempotency(partition_of(job.id), job.key))
         arguments: list[Argument] = [
-            job.id, encode(job), new.start, new.credential or b"", follower, f"create-{job.id}", keep, new.fingerprint,
+            job.id, encode(job), new.start, new.credential or b"", follower, new.operation, keep, job.fingerprint,
+            new.key_keep or keep, _flag(new.joins), self._keys.job_prefix(job.id),
         ]  # fmt: skip
         with _mapped():
             answer = await self._create(keys, arguments)
@@ -112,7 +151,7 @@ class RedisStore:
             case b"created":
                 return Created()
             case b"held":
-                return Held(answer[1].decode())
+                return Held(answer[1].decode(), answer[2])
             case _:
                 return KeyTaken()
 
@@ -173,8 +212,9 @@ class RedisStore:
         ]
         arguments: list[Argument] = [
             job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,
-            _flag(job.state.terminal), save.body or b"", save.tombstone, _flag(job.frees_key),
-            _flag(job.start_answered), name.wake, job.principal,
+            _flag(job.state.terminal), save.body or b"", save.tombstone, save.key_keep,
+            _flag(job.start_answered), name.wake, job.principal, _flag(save.restores), save.start or b"",
+            save.credential or b"", job.fingerprint,
         ]  # fmt: skip
         if save.delivery is not None:
             keys.append(name.delivery(save.delivery.id))
@@ -199,19 +239,52 @@ class RedisStore:
             return Gone.TOMBSTONE if answer[0] else Gone.NEVER
         return _readable(answer[1])
 
-    async def wakes(self, watcher: str) -> AsyncIterator[str | None]:
+    async def wakes(self, watcher: str) -> AsyncIterator[Wake]:
         """See the port. Ends with `StoreDown` when the connection does, or when it is dead; call it again."""
         with _mapped():
             listener = await self._servers.listener()
             async with listener.pubsub() as pubsub:
-                await pubsub.subscribe(self._keys.wake + watcher)
+                await pubsub.subscribe(self._keys.hints, own := self._keys.wake + watcher)
                 while True:
                     message = await self._next_message(pubsub)
-                    if message["type"] == "subscribe":
+                    if message["type"] == "subscribe" and _text(message["channel"]) == own:
                         # What was published while nobody listened is lost: everything watched may have changed.
                         yield None
                     elif message["type"] == "message":
-                        yield message["data"].decode()
+                        hinted = _text(message["channel"]) == self._keys.hints
+                        yield decode_hint(message["data"]) if hinted else message["data"].decode()
+
+    async def request_cancel(self, job_id: str, share: int = 0) -> Canceling:
+        """See the port."""
+        keys = [self._keys.job(job_id), self._keys.tombstone(job_id)]
+        with _mapped():
+            answer = await self._cancel(keys, [job_id, share, self._keys.wake])
+        return Canceling(answer.decode())
+
+    async def give_verdict(self, job_id: str, verdict: Verdict) -> bool:
+        """See the port."""
+        with _mapped():
+            return bool(await self._verdict([self._keys.job(job_id)], [job_id, encode(verdict), self._keys.wake]))
+
+    async def requests(self, job_ids: Sequence[str]) -> dict[str, Requests]:
+        """See the port."""
+        with _mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids:
+                    pipe.hmget(self._keys.job(job_id), ["cancel", "verdict"])
+                answers = await pipe.execute()
+        asked = {job_id: _requests(*answer) for job_id, answer in zip(job_ids, answers, strict=True)}
+        return {job_id: requests for job_id, requests in asked.items() if requests != Requests()}
+
+    async def announce(self, event: str, hint: Hint, *, keep: int) -> bool:
+        """See the port."""
+        with _mapped():
+            return bool(await self._announce([self._keys.hint(event)], [encode(hint), self._keys.hints, keep]))
+
+    async def erase(self, job_id: str) -> bool:
+        """See the port."""
+        with _mapped():
+            return bool(await self._erase([self._keys.job(job_id), self._keys.body(job_id)], []))
 
     async def _next_message(self, pubsub: PubSub) -> dict[str, Any]:
         """Return what the subscription says next; after a silence, ask whether anybody is still there."""
@@ -367,10 +440,14 @@ def _reads(decode: Callable[[bytes], object], record: bytes | None) -> bool:
 
 
 def _row(answer: list[bytes]) -> Row:
-    kind, record, start, credential = answer
+    kind, record, start, credential, cancel, verdict = answer
     if kind == b"delivery":
         return decode_delivery(record)
-    return Stored(_readable(record), start or None, credential or None)
+    return Stored(_readable(record), start or None, credential or None, _requests(cancel or None, verdict or None))
+
+
+def _requests(cancel: bytes | None, verdict: bytes | None) -> Requests:
+    return Requests(cancel=cancel is not None, verdict=None if verdict is None else decode_verdict(verdict))
 
 
 def _text(value: bytes | str | None) -> str:

@@ -89,6 +89,7 @@ def _order(
 ) -> Order:
     gateway, route = request.app[GATEWAY], destination.route
     key = _idempotency_key(request)
+    compared = key is not None or route.policy.deduplicate is not None or route.policy.coalesce
     return Order(
         route=route.name,
         policy=route.policy,
@@ -100,7 +101,7 @@ def _order(
         start=_start(request, destination, arguments),
         idempotency_key=key,
         # What the caller said, and not what is made of it: a call is the same under a changed configuration.
-        arguments="" if key is None else f"{request.method} {arguments.query or ''}\n{arguments.body.hex()}",
+        arguments=f"{request.method} {arguments.query or ''}\n{arguments.body.hex()}" if compared else "",
         callback_url=_callback_url(request, gateway, route.policy, choice),
         origin=caller_origin(request),
         trace=request.headers.get("traceparent"),

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from typing import Any
+
+import msgspec
 
 from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.delivery import SPAN, Delivery
 from gateway.core.errors import InternalError, StoreUnavailable
 from gateway.core.ids import make_id, partition_of
-from gateway.core.job import Job
+from gateway.core.job import Job, KeyScope, State
 from gateway.core.outcome import problem_outcome
-from gateway.core.plan import Action, Conclude, Read, Start, plan, postponed
-from gateway.core.policy import HOUR, SECOND, Policy
-from gateway.core.start import StartRequest
-from gateway.store.port import Save, Saved, Store, Stored, StoreDown
+from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
+from gateway.core.policy import HOUR, SECOND, Binding, Policy
+from gateway.store.port import Requests, Save, Saved, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.feed import Feed
 from gateway.worker.port import Observer, Policies, Upstream, Vault
@@ -33,6 +35,9 @@ _SAVE_AGAIN = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between tries of a save; the last one repeats."""
 
 _AFTER_DEFECT = 5 * SECOND
+
+_HEED_BATCH = 500
+"""Jobs that the store is asked about in one go."""
 
 _SLACK = HOUR
 """How much longer than it may live a record is kept, so that whoever follows it late finds it."""
@@ -47,24 +52,34 @@ class Entry:
         "delivery",
         "follower",
         "forgotten",
+        "given_up",
+        "hurried",
         "job",
+        "may_give_up",
         "saved",
         "saving",
-        "sealed_start",
         "start",
+        "step",
     )
 
-    def __init__(self, stored: Stored, job: Job, follower: str, start: StartRequest | None) -> None:
+    def __init__(self, stored: Stored, job: Job, follower: str) -> None:
         self.job = job
         self.saved = stored.job
         """The newest record that the store has."""
         self.forgotten = False
-        """The store has lost the job. It lives on here, for whoever waits for it here."""
-        self.sealed_start = stored.start
-        self.start = start
+        """The store has lost the job, and will not have it back. It lives on here, for whoever waits for it here."""
+        self.start = stored.start
+        """The sealed start, until it is answered."""
         self.credential = stored.credential
         self.follower = follower
         self.saving: asyncio.Task[None] | None = None
+        self.step: asyncio.Task[None] | None = None
+        """What is being done for the job, if anything is."""
+        self.may_give_up = False
+        """The step waits for an answer that may as well be asked for again."""
+        self.given_up = False
+        self.hurried = False
+        """Something said that looking now is worth while, whatever the plan says."""
         self.body: bytes | None = None
         """The outcome's body, once the job has ended."""
         self.delivery: Delivery | None = None
@@ -108,6 +123,8 @@ class Driver:
         self._failed = failed
         self._answer_unsaved = answer_unsaved / 1000
         self._entries: dict[str, Entry] = {}
+        self._by_key: dict[str, str] = {}
+        """Followed jobs by their keys in Orchestrator, as far as these are known."""
         self._schedule = Schedule(clock, self._due)
         self._starts: set[asyncio.Task[None]] = set()
         """The steps that wait for a start's answer."""
@@ -128,11 +145,16 @@ class Driver:
             return None if entry is None else entry.saved
         return entry.saved.with_(progress=entry.job.progress)
 
-    def follow(self, stored: Stored, follower: str, start: StartRequest | None = None) -> None:
+    def follow(self, stored: Stored, follower: str) -> None:
         """Go on with a job that the store says `follower`, an incarnation of this replica, follows."""
-        entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start)
+        entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower)
+        if entry.job.upstream_key is not None:
+            self._by_key[entry.job.upstream_key] = stored.job.id
         self._feed.publish(stored.job)
-        self._spawn(entry)
+        if stored.requests == Requests():
+            self._spawn(entry)
+        else:
+            self._tasks.spawn(self._heed(entry, stored.requests), name=f"requests of {stored.job.id}")
 
     def refollow(self, stored: Stored, follower: str) -> None:
         """Go on under a new incarnation with a job that was still to be had after the lease had run out."""
@@ -141,6 +163,33 @@ class Driver:
             self.follow(stored, follower)
         else:
             entry.follower = follower
+            if stored.requests != Requests():
+                self._tasks.spawn(self._heed(entry, stored.requests), name=f"requests of {stored.job.id}")
+
+    async def heed(self, job_ids: Sequence[str] | None = None) -> None:
+        """Do what was asked of these jobs, or of all, as far as they are followed here. Raises `StoreDown`."""
+        followed = list(self._entries) if job_ids is None else [each for each in job_ids if each in self._entries]
+        for begin in range(0, len(followed), _HEED_BATCH):
+            batch = followed[begin : begin + _HEED_BATCH]
+            for job_id, requests in (await self._store.requests(batch)).items():
+                if (entry := self._entries.get(job_id)) is not None:
+                    await self._heed(entry, requests)
+
+    def followed_as(self, upstream_key: str) -> str | None:
+        """Return the id of the job that is followed here and has this key in Orchestrator."""
+        return self._by_key.get(upstream_key)
+
+    def followed(self) -> Iterable[Job]:
+        """Return the newest records of all jobs that are followed here."""
+        return (entry.job for entry in self._entries.values())
+
+    def hurry(self, job_id: str) -> None:
+        """Look at a followed job as soon as its route allows: something says that it has news."""
+        entry = self._entries.get(job_id)
+        if entry is not None and entry.job.state in {State.RUNNING, State.UNKNOWN}:
+            entry.hurried = True
+            if entry.step is None:
+                self._wake(entry)
 
     def disown(self, job_id: str) -> None:
         """Never start this job, should it be in the store after all: its caller was told that nothing was sent."""
@@ -169,29 +218,51 @@ class Driver:
             self._spawn(entry)
 
     def _spawn(self, entry: Entry) -> None:
-        self._tasks.spawn(self._go_on(entry), name=f"job {entry.job.id}")
+        if entry.step is None:
+            entry.step = self._tasks.spawn(self._go_on(entry), name=f"job {entry.job.id}")
+
+    def _wake(self, entry: Entry) -> None:
+        """Have the job planned anew now, even if it waits for an answer."""
+        if self._stopping or not self._follows(entry):
+            return
+        if entry.step is None:
+            self._schedule.drop(entry.job.id)
+            self._spawn(entry)
+        elif entry.may_give_up and not entry.given_up:
+            entry.given_up = True
+            entry.step.cancel()
 
     async def _go_on(self, entry: Entry) -> None:
         """Do what is due for a job, until nothing is. A defect costs the job a pause, not its follower."""
         try:
-            await self._do_what_is_due(entry)
+            due = await self._do_what_is_due(entry)
         except Exception as error:  # noqa: BLE001 - whatever it is, the record says how to go on
             self._failed(error)
-            if self._follows(entry) and not self._stopping:
-                self._schedule.set(entry.job.id, self._clock.now() + _AFTER_DEFECT)
+            due = self._clock.now() + _AFTER_DEFECT
+        finally:
+            entry.step = None
+        if due is not None and self._follows(entry) and not self._stopping:
+            self._schedule.set(entry.job.id, due)
 
-    async def _do_what_is_due(self, entry: Entry) -> None:
+    async def _do_what_is_due(self, entry: Entry) -> int | None:
+        """Return when to go on; None if there is nothing left to do."""
         while self._follows(entry) and not self._stopping:
-            now = self._clock.now()
+            now, state = self._clock.now(), entry.job.state
             action = plan(entry.job, self._policy(entry), now)
             if action is None:
-                return
-            if action.at > now:
-                self._schedule.set(entry.job.id, action.at)
-                return
+                return None
+            if (at := self._when(entry, action)) > now:
+                return at
             event = await self._perform(entry, action)
-            if event is not None and self._follows(entry):
+            # A verdict or a cancel may have come meanwhile: then what was learned is of a job that is no more so.
+            if event is not None and self._follows(entry) and entry.job.state is state:
                 await self._advance(entry, event)
+        return None
+
+    def _when(self, entry: Entry, action: Action) -> int:
+        if entry.hurried and isinstance(action, Read | Reconcile):
+            return min(action.at, entry.job.progress.read_at + self._policy(entry).pace.floor)
+        return action.at
 
     def _follows(self, entry: Entry) -> bool:
         return self._entries.get(entry.job.id) is entry
@@ -206,14 +277,39 @@ class Driver:
             case Start():
                 return await self._start(entry, action)
             case Read():
-                return await self._read(entry, action)
+                entry.hurried = False
+                return await self._giving_up(entry, self._read(entry, action))
+            case Reconcile(timeout=timeout):
+                entry.hurried = False
+                return await self._giving_up(
+                    entry,
+                    self._upstream.reconcile(entry.job, self._binding(entry), self._bearer(entry), timeout=timeout),
+                )
+            case Stop(strategy=strategy, timeout=timeout):
+                return await self._upstream.stop(
+                    entry.job, self._binding(entry), strategy, self._bearer(entry), timeout=timeout
+                )
             case Conclude():
                 return action.event
+
+    async def _giving_up(self, entry: Entry, asking: Coroutine[Any, Any, e.Event]) -> e.Event | None:
+        """Ask what may be asked again; None if that was given up, since there is something else to do first."""
+        entry.may_give_up = True
+        try:
+            return await asking
+        except asyncio.CancelledError:
+            step = asyncio.current_task()
+            assert step is not None, "a step is a task"
+            if not entry.given_up or step.uncancel() > 0:
+                raise
+            return None
+        finally:
+            entry.may_give_up = entry.given_up = False
 
     async def _start(self, entry: Entry, action: Start) -> e.Event | None:
         if entry.job.id in self._disowned:
             return e.GaveUp(problem_outcome(StoreUnavailable()))
-        start = self._opened_start(entry)
+        start = None if entry.start is None else self._vault.open_start(entry.job.id, entry.start)
         if start is None:
             return e.GaveUp(problem_outcome(InternalError("no key of the keyring opens the job's start")))
         await self._advance(entry, e.StartIntended(), and_wait=True)
@@ -222,7 +318,8 @@ class Driver:
         if entry.forgotten:
             # After a crash nobody would know that this start was sent.
             lost = StoreUnavailable("the store has lost the job; nothing was sent")
-            return e.StartRefused(problem_outcome(lost), frees_key=True)
+            await self._advance(entry, e.StartRefused(problem_outcome(lost), frees_key=True))
+            return None
         step = asyncio.current_task()
         assert step is not None, "a step is a task"
         self._starts.add(step)
@@ -234,9 +331,7 @@ class Driver:
                 timeout=action.timeout,
                 max_idle=self._policy(entry).start_max_idle,
             )
-            if isinstance(event, e.StartRefused):
-                event = postponed(entry.job, event, self._policy(entry), self._clock.now())
-            await self._advance(entry, event)
+            await self._advance(entry, postponed(entry.job, event, self._policy(entry), self._clock.now()))
         finally:
             self._starts.discard(step)
         return None
@@ -253,10 +348,8 @@ class Driver:
             await self._renew_credential(entry)
         return event
 
-    def _opened_start(self, entry: Entry) -> StartRequest | None:
-        if entry.start is None and entry.sealed_start is not None:
-            entry.start = self._vault.open_start(entry.job.id, entry.sealed_start)
-        return entry.start
+    def _binding(self, entry: Entry) -> Binding:
+        return self._policy(entry).binding
 
     def _bearer(self, entry: Entry) -> str | None:
         return None if entry.credential is None else self._vault.open_credential(entry.job.id, entry.credential)
@@ -265,6 +358,16 @@ class Driver:
         """Take over a credential that somebody brought meanwhile: the one in use was refused."""
         with suppress(StoreDown):
             entry.credential = await self._store.read_credential(entry.job.id) or entry.credential
+
+    # What others asked for.
+
+    async def _heed(self, entry: Entry, requests: Requests) -> None:
+        if requests.cancel and not entry.job.cancel_requested and not entry.job.state.terminal:
+            await self._advance(entry, e.CancelRequested())
+        verdict = None if requests.verdict is None else requests.verdict.event(entry.job)
+        if verdict is not None:
+            await self._advance(entry, verdict)
+        self._wake(entry)
 
     # Apply and save.
 
@@ -276,7 +379,9 @@ class Driver:
         if isinstance(event, e.StartRefused | e.Ended | e.GaveUp | e.Canceled):
             entry.body = event.outcome.body
         if entry.job.start_answered:
-            entry.start = entry.sealed_start = None
+            entry.start = None
+        if entry.job.upstream_key is not None:
+            self._by_key[entry.job.upstream_key] = entry.job.id
         if entry.job.revision == before.revision:
             return  # Nothing durable has changed.
         if entry.job.state.terminal and entry.job.callback_url is not None:
@@ -295,6 +400,8 @@ class Driver:
             while entry.saved.revision < entry.job.revision:
                 save = self._change(entry)
                 answer = await self._save_surely(entry, save)
+                if answer is Saved.MISSING and save.job.state is not State.STARTING:
+                    answer = await self._save_surely(entry, msgspec.structs.replace(save, restores=True))
                 if answer is Saved.FENCED:
                     self._drop(entry)
                     self._lost(entry.job.id)
@@ -308,13 +415,16 @@ class Driver:
             self._finish(entry)
 
     def _change(self, entry: Entry) -> Save:
-        job, policy = entry.job, self._policy(entry)
+        job, policy, now = entry.job, self._policy(entry), self._clock.now()
         return Save(
             job=self._vault.conceal(job),
             revision=entry.saved.revision,
             operation=f"{job.id}.{job.revision}.{self._random(6).hex()}",
-            keep=kept_for(job, policy, self._clock.now()),
+            keep=kept_for(job, policy, now),
             tombstone=policy.retention + policy.tombstone,
+            key_keep=key_kept_for(job, policy, now),
+            start=entry.start,
+            credential=entry.credential,
             body=entry.body,
             delivery=entry.delivery,
         )
@@ -354,6 +464,7 @@ class Driver:
     def _drop(self, entry: Entry) -> None:
         if self._follows(entry):
             del self._entries[entry.job.id]
+            self._by_key.pop(entry.job.upstream_key or "", None)
             self._schedule.drop(entry.job.id)
 
 
@@ -364,3 +475,15 @@ def kept_for(job: Job, policy: Policy, now: int) -> int:
     if job.callback_url is not None:
         return max(policy.retention, SPAN)
     return policy.refused_retention if job.refused else policy.retention
+
+
+def key_kept_for(job: Job, policy: Policy, now: int) -> int:
+    """Return how long (ms) from `now` another call with the job's key is a repetition of it; 0: no longer."""
+    if job.frees_key:
+        return 0
+    keep = kept_for(job, policy, now)
+    if job.key_scope is KeyScope.CALL:
+        return max(policy.retention + policy.tombstone, keep) if job.state.terminal else keep
+    if job.key_scope is KeyScope.RUN and not job.state.terminal:
+        return keep
+    return max(job.key_until - now, 0)

@@ -7,11 +7,12 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.core.correlation import bound
 from gateway.core.errors import KeyReused, StoreUnavailable
 from gateway.core.ids import PARTITIONS, make_id
-from gateway.core.job import Job
+from gateway.core.job import Job, KeyScope
 from gateway.core.modes import CallerMode
-from gateway.core.policy import Policy
+from gateway.core.policy import Deduplicate, Policy, SameCall
 from gateway.core.start import StartRequest
 from gateway.store.port import Created, Held, NewJob, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
@@ -33,8 +34,12 @@ class Order(msgspec.Struct, frozen=True):
     mode: CallerMode | None
     start: StartRequest
     idempotency_key: str | None = None
+    chosen_id: str | None = None
+    """The id that the caller chose for its job, which makes the call idempotent by itself."""
     arguments: str = ""
     """What must be equal for two calls with one idempotency key to be the same call."""
+    cancel_after: int | None = None
+    """How long after acceptance (ms) the job is canceled if it has not ended."""
     callback_url: str | None = None
     former: tuple[str, ...] = ()
     """The principal as each older key of the ring hashes it."""
@@ -49,6 +54,17 @@ class Accepted(msgspec.Struct, frozen=True):
 
     job_id: str
     replayed: bool = False
+    share: int = 0
+    """Which share of a job that equal calls share is this call's; 0 where the job is this call's alone."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What makes a later call a repetition of this one: the keyed hash, and for how long."""
+
+    key: str
+    scope: KeyScope = KeyScope.CALL
+    window: int = 0
+    """For the scopes that end: how long after acceptance (ms) at least."""
 
 
 class Sealer(Protocol):
@@ -96,7 +112,7 @@ class Intake:
         """
         if (earlier := await self._before_rotation(order)) is not None:
             return earlier
-        new, follower = self._new(order), self._me()
+        new, follower = self._new(order), self._me()  # Nothing is durable before its arguments are good.
         try:
             keep = kept_for(new.job, order.policy, self._clock.now())
             answer = await self._store.create(new, follower, keep=keep)
@@ -108,17 +124,21 @@ class Intake:
         match answer:
             case Created():
                 stored = Stored(new.job, new.start, new.credential)
-                self._driver.follow(stored, follower, order.start)
-                return Accepted(new.job.id)
-            case Held(job_id):
-                return Accepted(job_id, replayed=True)
+                self._driver.follow(stored, follower)
+                return Accepted(new.job.id, share=1 if new.joins else 0)
+            case Held(job_id, share):
+                return Accepted(job_id, replayed=True, share=share)
             case _:
                 raise KeyReused(_CHOOSE)
 
     async def _before_rotation(self, order: Order) -> Accepted | None:
         """Find the job that the order's idempotency key belongs to since an older key of the ring was the newest."""
-        for age, principal in enumerate(order.former if order.idempotency_key is not None else (), 1):
-            key = self._key(order, principal, age)
+        for age, principal in enumerate(order.former, 1):
+            identity = self._identity(order, principal, age)
+            # What the route takes for one call is remembered for minutes; a rotation is no reason to look longer.
+            if identity is None or identity.scope is not KeyScope.CALL:
+                return None
+            key = identity.key
             try:
                 holder = await self._store.holder(key, _partition(key))
             except StoreDown as error:
@@ -130,36 +150,64 @@ class Intake:
             return Accepted(holder.job_id, replayed=True)
         return None
 
-    def _key(self, order: Order, principal: str, age: int = 0) -> str:
-        assert order.idempotency_key is not None, "the order has a key"
-        return self._sealer.hash("idempotency", principal, order.route, order.idempotency_key, age=age)
+    def _identity(self, order: Order, principal: str, age: int = 0) -> Identity | None:
+        """Return what tells repetitions of the order: what its caller said, else what its route takes for one call."""
+        if order.chosen_id is not None:
+            return Identity(self._sealer.hash("chosen-id", principal, order.chosen_id, age=age))
+        if order.idempotency_key is not None:
+            return Identity(self._sealer.hash("idempotency", principal, order.route, order.idempotency_key, age=age))
+        policy = order.policy
+        if policy.deduplicate is None and not policy.coalesce:
+            return None
+        by = Deduplicate(0).by if policy.deduplicate is None else policy.deduplicate.by
+        same = (principal if SameCall.CALLER in by else "", order.arguments if SameCall.ARGUMENTS in by else "")
+        return Identity(
+            self._sealer.hash("same-call", order.route, *same, age=age),
+            KeyScope.RUN if policy.coalesce else KeyScope.WINDOW,
+            0 if policy.deduplicate is None else policy.deduplicate.window,
+        )
 
     def _new(self, order: Order) -> NewJob:
-        key = None if order.idempotency_key is None else self._key(order, order.principal)
-        partition = _partition(key) if key else self._random(1)[0]
-        job_id = make_id(partition, self._random(16))
-        now = self._clock.now()
+        identity, now = self._identity(order, order.principal), self._clock.now()
+        key = None if identity is None else identity.key
+        partition = self._random(1)[0] if key is None else _partition(key)
+        # One that the caller chose leads back to the same job, wherever it is asked for.
+        random = self._random(16) if order.chosen_id is None or key is None else bytes.fromhex(key[8:40])
+        job_id = make_id(partition, random)
+        policy = order.policy
+        cancel_after = policy.cancel_after if order.cancel_after is None else order.cancel_after
         job = Job(
             id=job_id,
             route=order.route,
             principal=order.principal,
             token=order.token,
             mode=order.mode,
-            asked=order.policy.upstream_mode,
+            asked=policy.upstream_mode,
             created=now,
             changed=now,
-            deadline=now + order.policy.deadline,
+            deadline=now + policy.deadline,
+            cancel_at=None if cancel_after is None else now + cancel_after,
             key=key,
+            fingerprint="" if identity is None else self._fingerprint(order, identity),
+            key_scope=KeyScope.CALL if identity is None else identity.scope,
+            key_until=0 if identity is None or identity.scope is KeyScope.CALL else now + identity.window,
             callback_url=order.callback_url,
             origin=order.origin,
             trace=order.trace,
         )
+        start = bound(order.start, job_id, policy.upstream_mode, policy.binding)
         return NewJob(
             job,
-            start=self._sealer.seal_start(job_id, order.start),
+            start=self._sealer.seal_start(job_id, start),
             credential=None if order.bearer is None else self._sealer.seal_credential(job_id, order.bearer),
-            fingerprint=self._sealer.hash("arguments", order.arguments) if key else "",
+            operation=self._random(12).hex(),
+            key_keep=identity.window if identity is not None and identity.scope is KeyScope.WINDOW else 0,
+            joins=identity is not None and identity.scope is KeyScope.RUN,
         )
+
+    def _fingerprint(self, order: Order, identity: Identity) -> str:
+        # What the route takes for one call is one call, whatever else differs.
+        return self._sealer.hash("arguments", order.arguments) if identity.scope is KeyScope.CALL else identity.key
 
 
 def _partition(key: str) -> int:

@@ -7,12 +7,12 @@ everything watched is read again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from gateway.core.errors import JobExpired, JobUnavailable, NotFound
 from gateway.core.job import Job
-from gateway.store.port import Gone, Store, StoreDown
+from gateway.store.port import Gone, Hint, Store, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.feed import Feed, Topic
 from gateway.worker.tasks import Tasks
@@ -53,7 +53,10 @@ class Watch:
 
 
 class Watches:
-    """Opens watches. `followed` gives the record of a job that this replica follows, `me` its incarnation."""
+    """Opens watches. `followed` gives the record of a job that this replica follows, `me` its incarnation.
+
+    `heed` has this replica do what was asked of jobs that it follows (None: of all of them), `hinted` is told of hints.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,8 @@ class Watches:
         *,
         followed: Callable[[str], Job | None],
         me: Callable[[], str],
+        heed: Callable[[Sequence[str] | None], Awaitable[None]],
+        hinted: Callable[[Hint], None],
     ) -> None:
         self._store = store
         self._feed = feed
@@ -71,6 +76,8 @@ class Watches:
         self._tasks = tasks
         self._followed = followed
         self._me = me
+        self._heed = heed
+        self._hinted = hinted
         self._listening: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -133,10 +140,19 @@ class Watches:
     async def _listen_as(self, me: str) -> None:
         """Listen under one name until it is another, or until something was not heard or not read: then begin anew."""
         with suppress(StoreDown):
-            async for job_id in self._store.wakes(me):
+            async for wake in self._store.wakes(me):
                 if me != self._me():
                     return
-                await self._read_again(list(self._feed.topics) if job_id is None else [job_id])
+                match wake:
+                    case None:
+                        await self._read_again(list(self._feed.topics))
+                        await self._heed(None)
+                    case Hint():
+                        self._hinted(wake)
+                    case job_id if self._followed(job_id) is not None:
+                        await self._heed([job_id])
+                    case job_id:
+                        await self._read_again([job_id])
 
 
 def present(found: Job | Gone, job_id: str) -> Job:

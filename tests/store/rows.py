@@ -31,9 +31,10 @@ def job(partition: int = 3, **fields) -> Job:
     return Job(**(given | fields))
 
 
-def new(row: Job, *, credential: bytes | None = b"sealed bearer", fingerprint: str = "") -> NewJob:
-    """Return `row` as it is handed to `create`."""
-    return NewJob(row, start=b"sealed start", credential=credential, fingerprint=fingerprint)
+def new(row: Job, *, credential: bytes | None = b"sealed bearer", fingerprint: str = "", **fields) -> NewJob:
+    """Return `row` as it is handed to `create`, always by the same call."""
+    given = {"operation": f"create-{row.id}"} | fields
+    return NewJob(row.with_(fingerprint=fingerprint), start=b"sealed start", credential=credential, **given)
 
 
 def change(before: Job, **fields) -> Job:
@@ -54,6 +55,7 @@ def save_of(after: Job, **fields) -> Save:
         "operation": secrets.token_hex(8),
         "keep": KEEP,
         "tombstone": TOMBSTONE if after.state.terminal else 0,
+        "key_keep": 0 if after.frees_key else TOMBSTONE if after.state.terminal else KEEP,
         "body": b"{}" if after.state.terminal else None,
     }
     return Save(**(given | fields))

@@ -121,6 +121,10 @@ class Upstream:
         self.reads: list[Called] = []
         self.on_start: list[object] = []
         self.on_read: list[object] = []
+        self.asked: list[tuple[int, str]] = []
+        """Requests to reconcile or to stop: when, and which."""
+        self.on_reconcile: list[object] = []
+        self.on_stop: list[object] = []
 
     async def start(self, start, asked, bearer, *, timeout, max_idle):
         """See the port."""
@@ -131,6 +135,16 @@ class Upstream:
         """See the port. The last line of the script is said again and again."""
         self.reads.append(Called(elapsed(), leg, bearer))
         return await self._say(self.on_read, keep_last=True)
+
+    async def reconcile(self, job, binding, bearer, *, timeout):
+        """See the port."""
+        self.asked.append((elapsed(), "reconcile"))
+        return await self._say(self.on_reconcile, keep_last=True)
+
+    async def stop(self, job, binding, strategy, bearer, *, timeout):
+        """See the port."""
+        self.asked.append((elapsed(), strategy.value))
+        return await self._say(self.on_stop, keep_last=True)
 
     async def _say(self, script: list[object], *, keep_last: bool = False) -> object:
         assert script, "the upstream was asked more often than its script has lines"
@@ -179,7 +193,7 @@ class Bench:
             "changed": self.clock.now(),
         }  # fmt: skip
         sealed = None if bearer is None else self.vault.seal_credential(job_id, bearer)
-        return NewJob(Job(**(given | fields)), self.vault.seal_start(job_id, START), sealed)
+        return NewJob(Job(**(given | fields)), self.vault.seal_start(job_id, START), sealed, operation=job_id)
 
     async def created(self, *, follower: str = ME, **fields: object) -> NewJob:
         """Create a job in the store, and do not follow it yet."""
@@ -190,7 +204,7 @@ class Bench:
     async def followed(self, **fields: object) -> str:
         """Create a job and have the driver follow it; return its id."""
         new = await self.created(**fields)
-        self.driver.follow(Stored(new.job, new.start, new.credential), ME, START)
+        self.driver.follow(Stored(new.job, new.start, new.credential), ME)
         return new.job.id
 
     async def reading(self) -> tuple[str, asyncio.Future[e.Event]]:

@@ -136,7 +136,7 @@ class TestIntent:
         """An emptied store could not tell anybody that this start was sent; so it is not, and its caller is told."""
         async with bench() as it:
             new = it.new()  # never created
-            it.driver.follow(Stored(new.job, new.start, new.credential), ME, START)
+            it.driver.follow(Stored(new.job, new.start, new.credential), ME)
             job = await it.until(new.job.id, State.FAILED)
             assert it.upstream.starts == []
             assert (job.error, job.refused, job.frees_key) == ("store-unavailable", True, True)
@@ -237,7 +237,7 @@ class TestFencing:
         """Who is no longer the follower starts nothing."""
         async with bench() as it:
             new = await it.created(follower="replica-2")
-            it.driver.follow(Stored(new.job, new.start, new.credential), ME, START)
+            it.driver.follow(Stored(new.job, new.start, new.credential), ME)
             await asyncio.sleep(60)
             assert (it.upstream.starts, it.lost) == ([], [new.job.id])
 

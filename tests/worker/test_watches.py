@@ -12,7 +12,7 @@ from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.errors import JobExpired, JobUnavailable, NotFound
 from gateway.core.job import Job, State
-from gateway.store.port import Gone, StoreDown
+from gateway.store.port import Gone, Hint, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.feed import Feed
 from gateway.worker.tasks import Tasks
@@ -72,6 +72,12 @@ class Setting:
     me: str = "me-1"
     local: dict[str, Job] = field(default_factory=dict)
     failed: list[BaseException] = field(default_factory=list)
+    heeded: list[list[str] | None] = field(default_factory=list)
+    hints: list[Hint] = field(default_factory=list)
+
+    async def heed(self, job_ids: list[str] | None) -> None:
+        """Take note that requests of followed jobs were to be read."""
+        self.heeded.append(job_ids)
 
 
 @contextlib.asynccontextmanager
@@ -80,7 +86,9 @@ async def setting(*, listening: bool = True):
     store, feed, clock, failed = Store(), Feed(), Clock(), []
     tasks = Tasks(failed.append)
     it = Setting(store, feed, None, tasks, failed=failed)
-    it.watches = Watches(store, feed, clock, tasks, followed=it.local.get, me=lambda: it.me)
+    it.watches = Watches(
+        store, feed, clock, tasks, followed=it.local.get, me=lambda: it.me, heed=it.heed, hinted=it.hints.append
+    )
     if listening:
         tasks.spawn(it.watches.listen())
         await asyncio.sleep(0.01)

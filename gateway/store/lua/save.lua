@@ -1,21 +1,35 @@
 -- Apply one change of a job under its fence, and wake its watchers.
 -- KEYS: job, followed set, outcome body, tombstone, watchers, idempotency key or job again, [delivery]
 -- ARGV: id, operation, follower, expected revision, record, new revision, keep (ms), ending ('1' or ''), body,
---       tombstone keep (ms; never less than the record's), free key ('1' or ''), start answered ('1' or ''),
---       channel prefix, principal, [delivery id, delivery record, delivery keep (ms)]
+--       tombstone keep (ms; never less than the record's), keep of the key (ms; 0 frees it), start answered
+--       ('1' or ''), channel prefix, principal, restores ('1' or ''), sealed start or '', sealed credential or '',
+--       fingerprint, [delivery id, delivery record, delivery keep (ms)]
 local id, operation, follower, expected = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record, revision, keep = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local ending, body, tombstone = ARGV[8] == '1', ARGV[9], math.max(tonumber(ARGV[10]), keep)
 local held = redis.call('HMGET', KEYS[1], 'rev', 'fol', 'op')
 if held[3] == operation then
+    -- Written once more, so that whoever waits for replicas to have it waits for something.
+    redis.call('HSET', KEYS[1], 'op', operation)
     return 'saved'
 end
 if not held[1] then
-    return 'missing'
-end
-if held[1] ~= expected or held[2] ~= follower then
+    if ARGV[15] == '' then
+        return 'missing'
+    elseif redis.call('EXISTS', KEYS[4]) == 1 then
+        return 'fenced'
+    end
+    redis.call('HSET', KEYS[1], 'fol', follower)
+    if ARGV[16] ~= '' then
+        redis.call('HSET', KEYS[1], 'start', ARGV[16])
+    end
+    if ARGV[17] ~= '' then
+        redis.call('HSET', KEYS[1], 'cred', ARGV[17])
+    end
+elseif held[2] ~= follower or tonumber(held[1]) > tonumber(expected) then
     return 'fenced'
 end
+-- A revision below the one expected: a replica of the store that lagged was promoted, and this follower knows more.
 
 -- What finds a row, guards it or waits for it must live as long as the row.
 local function follow(row, milliseconds)
@@ -36,19 +50,21 @@ if ending then
     redis.call('SET', KEYS[3], body, 'PX', keep)
     redis.call('SET', KEYS[4], ARGV[14], 'PX', tombstone)
     if KEYS[7] then
-        redis.call('HSET', KEYS[7], 'rec', ARGV[16], 'rev', 1, 'fol', follower)
-        redis.call('PEXPIRE', KEYS[7], ARGV[17])
-        follow(ARGV[15], tonumber(ARGV[17]))
+        redis.call('HSET', KEYS[7], 'rec', ARGV[20], 'rev', 1, 'fol', follower)
+        redis.call('PEXPIRE', KEYS[7], ARGV[21])
+        follow(ARGV[19], tonumber(ARGV[21]))
     end
 else
     follow(id, keep)
 end
--- A key that was freed may belong to another job by now.
-if KEYS[6] ~= KEYS[1] and redis.call('HGET', KEYS[6], 'id') == id then
-    if ARGV[11] == '1' then
+if KEYS[6] ~= KEYS[1] then
+    local holder, key_keep = redis.call('HGET', KEYS[6], 'id'), tonumber(ARGV[11])
+    -- A key that was freed may belong to another job by now; one that the store has lost is put back.
+    if holder == id and key_keep == 0 then
         redis.call('DEL', KEYS[6])
-    else
-        redis.call('PEXPIRE', KEYS[6], ending and tombstone or keep)
+    elseif (not holder or holder == id) and key_keep > 0 then
+        redis.call('HSET', KEYS[6], 'id', id, 'print', ARGV[18])
+        redis.call('PEXPIRE', KEYS[6], key_keep)
     end
 end
 for _, watcher in ipairs(redis.call('SMEMBERS', KEYS[5])) do

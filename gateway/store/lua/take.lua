@@ -5,7 +5,7 @@ local row = KEYS[1]
 if redis.call('EXISTS', row) == 0 then
     row = KEYS[2]
 end
-local held = redis.call('HMGET', row, 'fol', 'rec', 'start', 'cred')
+local held = redis.call('HMGET', row, 'fol', 'rec', 'start', 'cred', 'cancel', 'verdict')
 if held[1] ~= ARGV[2] and held[1] ~= ARGV[3] then
     redis.call('SREM', KEYS[3], ARGV[1])
     return false
@@ -17,4 +17,4 @@ local keep = redis.call('PTTL', row)
 if redis.call('PTTL', KEYS[4]) < keep then
     redis.call('PEXPIRE', KEYS[4], keep)
 end
-return {row == KEYS[1] and 'job' or 'delivery', held[2], held[3] or '', held[4] or ''}
+return {row == KEYS[1] and 'job' or 'delivery', held[2], held[3] or '', held[4] or '', held[5] or '', held[6] or ''}

@@ -1,0 +1,62 @@
+"""Hints of Orchestrator's webhooks: a reason to look at a followed job sooner, and never more than that.
+
+A hint that names a job makes that one due. One that names only a folder makes jobs of it due, those that were looked
+at the longest ago first, and no more in a minute than a budget: a webhook must not become a storm of calls.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from gateway.core.job import Job, State
+from gateway.core.policy import MINUTE
+from gateway.store.port import Hint
+from gateway.worker.clock import Clock
+from gateway.worker.driver import Driver
+from gateway.worker.port import Policies
+
+_BUDGET = 60
+"""Jobs made due by hints that name no job, a minute."""
+_AT_ONCE = 10
+"""Of them by one hint."""
+
+
+class Hints:
+    """Passes hints on to the driver."""
+
+    def __init__(self, driver: Driver, policies: Policies, clock: Clock) -> None:
+        self._driver = driver
+        self._policies = policies
+        self._clock = clock
+        self._left = float(_BUDGET)
+        self._counted = 0
+
+    def __call__(self, hint: Hint) -> None:
+        """Take a hint, which every replica is told of."""
+        job_id = hint.reference if hint.reference is not None else self._driver.followed_as(hint.key or "")
+        if job_id is not None and self._driver.job(job_id) is not None:
+            self._driver.hurry(job_id)
+        elif hint.folder is not None:
+            self._hurry_folder(hint.folder)
+
+    def _hurry_folder(self, folder: str) -> None:
+        room = min(_AT_ONCE, int(self._refilled()))
+        if room == 0:
+            return
+        concerned = (job for job in self._driver.followed() if self._may_be_meant(job, folder))
+        for job in heapq.nsmallest(room, concerned, key=lambda job: job.progress.read_at):
+            self._left -= 1
+            self._driver.hurry(job.id)
+
+    def _may_be_meant(self, job: Job, folder: str) -> bool:
+        # A job whose key is known would have been named.
+        if job.state not in {State.RUNNING, State.UNKNOWN} or job.upstream_key is not None:
+            return False
+        own = self._policies.policy(job.route).binding.folder
+        return own == folder if own is not None else f"/{folder}/" in f"/{job.route}/"
+
+    def _refilled(self) -> float:
+        now = self._clock.now()
+        self._left = min(_BUDGET, self._left + (now - self._counted) * _BUDGET / MINUTE)
+        self._counted = now
+        return self._left
