@@ -38,6 +38,7 @@ from gateway.worker.disown import disown
 from gateway.worker.driver import Driver, kept_for
 from gateway.worker.feed import Feed
 from gateway.worker.guard import Guard
+from gateway.worker.hints import Hints
 from gateway.worker.intake import Intake
 from gateway.worker.leases import Leases
 from gateway.worker.links import Links
@@ -222,8 +223,20 @@ class Assembly:
     def watches(self) -> Watches:
         """Who waits for jobs here, whoever follows them."""
         return Watches(
-            self.store, self.feed, self.clock, self.tasks, followed=self.driver.job, me=lambda: self.leases.incarnation
+            self.store,
+            self.feed,
+            self.clock,
+            self.tasks,
+            followed=self.driver.job,
+            me=lambda: self.leases.incarnation,
+            heed=self.driver.heed,
+            hinted=self.hints,
         )
+
+    @cached_property
+    def hints(self) -> Hints:
+        """What Orchestrator's webhooks say."""
+        return Hints(self.driver, self.policies, self.clock)
 
     @cached_property
     def intake(self) -> Intake:
