@@ -35,12 +35,14 @@ LEASE = 2.0
 class Replica:
     """One gateway, in whichever process it lives now."""
 
-    def __init__(self, config: Path, keyring: str) -> None:
+    def __init__(self, config: Path, keyring: str, store: str | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.caller: Caller
         """A client of this replica alone."""
         self._arguments = ("serve", str(config), "--listen", f"127.0.0.1:{self.port}", "--admin", "off")
+        if store is not None:
+            self._arguments += ("--store", store)
         self._env = {"CALLMODE_KEYRING": keyring}
         self.lives: list[GatewayProcess] = []
 
@@ -170,11 +172,11 @@ async def replicas(
     patches: Mapping[int, Sequence[str]] | None = None,
     env: Mapping[int, Mapping[str, str]] | None = None,
     lease: float = LEASE,
-    store_url: str | None = None,
+    urls: Mapping[int, str] | None = None,
     store_settings: str = "",
     settings: str = "",
 ) -> AsyncIterator[Replicas]:
-    """Run `count` replicas. `patches`, `env`: of single ones, by number; `store_url`: theirs, if not the test's.
+    """Run `count` replicas. `patches`, `env`, `urls`: of single ones, by number; `urls` are their roads to the store.
 
     `settings` are more lines of their configuration, `store_settings` more keys of its store.
     """
@@ -183,13 +185,13 @@ async def replicas(
         config = directory / "replicas.yaml"
         config.write_text(
             f"upstream: {{url: {origin}{BASE_PATH}}}\n"
-            f"store: {{url: '{store_url or redis_url}', prefix: {prefix}, timeout: 1s, lease: {round(lease * 1000)}ms"
+            f"store: {{url: '{redis_url}', prefix: {prefix}, timeout: 1s, lease: {round(lease * 1000)}ms"
             f"{', ' * bool(store_settings)}{store_settings}}}\n{settings}"
         )
         client = redis.asyncio.Redis.from_url(redis_url)
         stack.push_async_callback(client.aclose)
         it, keyring = Replicas(running, client, prefix), generate()
-        it.each += [Replica(config, keyring) for _ in range(count)]
+        it.each += [Replica(config, keyring, (urls or {}).get(n)) for n in range(count)]
         for replica in it.each:
             replica.caller = await stack.enter_async_context(calling(replica.url))
         stack.push_async_callback(_end, it.each)
