@@ -9,6 +9,7 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.config.scalars import text, visible
+from gateway.store.address import parse as parse_store_url
 from gateway.web.settings import Address
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -115,15 +116,10 @@ def split_http(url: str) -> SplitResult:
 
 
 def store_url(value: object) -> str:
-    """Read the URL of a Redis or Valkey."""
+    """Read the URL of the store's servers."""
     url = text(value)
-    with contextlib.suppress(ValueError):  # a broken IPv6 host, or a port that is no number
-        parts = urlsplit(url)
-        if (parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0) or (
-            parts.scheme == "unix" and parts.path
-        ):
-            return url
-    raise ValueError("must be redis://host:port/db, rediss://… or unix:///path")
+    parse_store_url(url)
+    return url
 
 
 def origin(value: object) -> str:

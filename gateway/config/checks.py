@@ -10,9 +10,10 @@ import msgspec
 
 from gateway.config.errors import Fault, Key
 from gateway.config.mapping import callbacks, keyring_given, policy, route_name
-from gateway.config.model import GatewayKeys, PolicyKeys, RouteKeys
+from gateway.config.model import GatewayKeys, PolicyKeys, RouteKeys, StoreKeys
 from gateway.core.modes import CallerMode
 from gateway.core.policy import Policy
+from gateway.store.address import Address, Topology, parse
 from gateway.worker.guard import Guard, Refused
 
 
@@ -62,6 +63,27 @@ def _stores(keys: GatewayKeys, environment: Mapping[str, str]) -> Iterator[Fault
         yield Fault(("keyring_file",), "says where the keyring is, and so does keyring; keep one")
     if keys.store.timeout >= keys.store.lease:
         yield Fault(("store", "timeout"), "must be shorter than store.lease, or one slow command loses the jobs")
+    yield from _shared_store(keys.store)
+
+
+def _shared_store(store: StoreKeys) -> Iterator[Fault]:
+    """What goes with a store's URL goes with the kind of store that it names."""
+    address = parse(store.url) if store.url else Address()
+    for name in ("username", "password"):
+        if getattr(store, name) and (not store.url or getattr(address, name)):
+            yield Fault(("store", name), "is for a store.url that does not say it")
+    for name in ("sentinel_username", "sentinel_password"):
+        if getattr(store, name) and address.topology is not Topology.SENTINEL:
+            yield Fault(("store", name), "is for a store.url with redis+sentinel:// or rediss+sentinel://")
+    for name in ("ca_file", "cert_file", "key_file"):
+        if getattr(store, name) and not address.tls:
+            yield Fault(("store", name), "is for TLS: a store.url that begins with rediss")
+    if store.key_file and not store.cert_file:
+        yield Fault(("store", "key_file"), "is the key of cert_file; give that too")
+    if store.wait_replicas and not store.url:
+        yield Fault(("store", "wait_replicas"), "is for a store.url; the embedded store has no replicas")
+    if store.wait_replicas and store.wait_timeout >= store.timeout:
+        yield Fault(("store", "wait_timeout"), "must be shorter than store.timeout, which ends the waiting")
 
 
 def _same(keys: GatewayKeys, what: str, of: Callable[[RouteKeys], str]) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ from gateway.web.settings import Route, WebSettings
 from gateway.worker.settings import CallbackSettings, WorkerSettings
 
 _NOT_POLICY = frozenset(RouteKeys.model_fields) - frozenset(PolicyKeys.model_fields)
+_TLS_FILES = ("ca_file", "cert_file", "key_file")
 _PACE = {"typical": "typical", "poll_floor": "floor", "poll_ceiling": "ceiling"}
 
 
@@ -96,8 +97,15 @@ def _store(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) -
     store = keys.store
     return StoreSettings(
         url=store.url,
+        username=store.username,
+        password=store.password,
+        sentinel_username=store.sentinel_username,
+        sentinel_password=store.sentinel_password,
+        **{name: directory / path for name in _TLS_FILES if (path := getattr(store, name))},
         data_dir=directory / store.data_dir if store.data_dir else _state_directory(environment),
         durability=store.durability,
+        wait_replicas=store.wait_replicas,
+        wait_timeout=store.wait_timeout,
         prefix=store.prefix,
         lease=store.lease,
         timeout=store.timeout,

@@ -61,11 +61,30 @@ class StoreKeys(Keys):
     """Where jobs are kept."""
 
     url: k.StoreUrl | None = None
-    """A Redis or Valkey that replicas share. Without it, the gateway runs an embedded server in data_dir."""
+    """A Redis or Valkey that replicas share: redis://, redis+sentinel://, redis+cluster://, rediss… for TLS, unix://.
+    Without it, the gateway runs an embedded server in data_dir."""
+    username: k.Text | None = None
+    """The ACL user, where url names none."""
+    password: k.Text | None = None
+    """Its password, or the default user's."""
+    sentinel_username: k.Text | None = None
+    """The Sentinels' ACL user."""
+    sentinel_password: k.Text | None = None
+    """Its password, or their default user's."""
+    ca_file: k.FilePath | None = None
+    """A PEM file of certificates to trust for TLS instead of the system's."""
+    cert_file: k.FilePath | None = None
+    """A PEM file with the certificate to show to servers that ask for one."""
+    key_file: k.FilePath | None = None
+    """Its private key, where cert_file does not hold it."""
     data_dir: k.FilePath | None = None
     """The embedded server's directory; by default $XDG_STATE_HOME/callmode."""
     durability: k.Durability = _STORE.durability
     """memory: as the store is set up; disk: refuse a store that does not say `appendfsync always`."""
+    wait_replicas: k.Number = _STORE.wait_replicas
+    """A write counts only once so many of the server's replicas have it; too few, and the store counts as down."""
+    wait_timeout: k.Positive = _STORE.wait_timeout
+    """How long they may take for it."""
     prefix: k.KeyPrefix = _STORE.prefix
     """What every key in the store begins with."""
     lease: k.Positive = _STORE.lease

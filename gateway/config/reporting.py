@@ -14,7 +14,9 @@ from gateway.config.errors import Fault, Key
 from gateway.config.interpolation import Interpolated
 from gateway.config.model import sections
 
-_SECRET = frozenset({"bearer", "keyring", "secret", "url", "callback_url", "public_url"})
+_SECRET = frozenset(
+    {"bearer", "keyring", "secret", "password", "sentinel_password", "url", "callback_url", "public_url"}
+)
 """Keys whose values are secrets, or are URLs in which people write them."""
 _LONGEST = 60
 _PLAIN = {

@@ -45,15 +45,24 @@ def key_prefix(value: object) -> str:
     raise ValueError("must be letters, digits and . _ : - only")
 
 
+def number(value: object) -> int:
+    """Read a whole number from 0."""
+    return _whole(value, least=0)
+
+
 def count(value: object) -> int:
     """Read a whole number from 1."""
+    return _whole(value, least=1)
+
+
+def _whole(value: object, *, least: int) -> int:
     number = int(value) if isinstance(value, Interpolated) and value.isascii() and value.isdigit() else value
     match number:
         case bool():
             pass
-        case int() if number >= 1:
+        case int() if number >= least:
             return number
-    raise ValueError("must be a whole number from 1")
+    raise ValueError(f"must be a whole number from {least}")
 
 
 def file_path(value: object) -> Path:

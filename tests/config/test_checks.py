@@ -6,6 +6,7 @@ from gateway.config import ConfigError, load
 
 UPSTREAM = "upstream: {url: 'https://h/orchestrator_'}\n"
 OWN = "upstream: {url: 'https://h/orchestrator_', bearer: tok}\n"
+STORE = UPSTREAM + "keyring: k\nstore: {"
 ROUTE = "routes:\n  - path: /a\n    trigger: /t/f/s\n"
 
 REFUSED = [
@@ -17,6 +18,13 @@ REFUSED = [
     (UPSTREAM + "store: {url: 'redis://h'}\n", "store.url: needs a keyring that all replicas share"),
     (UPSTREAM + "keyring: k\nkeyring_file: f\n", "keyring_file: says where the keyring is, and so does keyring"),
     (UPSTREAM + "store: {lease: 5s}\n", "store.timeout: must be shorter than store.lease"),
+    (STORE + "password: p}\n", "store.password: is for a store.url that does not say it"),
+    (STORE + "url: 'redis://u:p@h', username: v}\n", "store.username: is for a store.url that does not say it"),
+    (STORE + "url: 'redis://h', sentinel_password: p}\n", "store.sentinel_password: is for a store.url with redis+s"),
+    (STORE + "url: 'redis://h', ca_file: f}\n", "store.ca_file: is for TLS"),
+    (STORE + "url: 'rediss://h', key_file: f}\n", "store.key_file: is the key of cert_file"),
+    (STORE + "wait_replicas: 1}\n", "store.wait_replicas: is for a store.url"),
+    (STORE + "url: 'redis://h', wait_replicas: 1, wait_timeout: 5s}\n", "store.wait_timeout: must be shorter than"),
     (UPSTREAM + ROUTE + "  - path: /a\n    name: b\n    trigger: /t/f/s\n", "routes[1].path: is that of routes[0] too"),
     (UPSTREAM + ROUTE + "  - path: /b\n    name: a\n    trigger: /t/f/s\n", "routes[1].name: is that of routes[0] too"),
     (UPSTREAM + "defaults: {start_retry: 2m, wait: 1m}\n", "defaults.start_retry: must not be longer than wait"),
@@ -48,6 +56,8 @@ ACCEPTED = [
     UPSTREAM + "listen: 0.0.0.0:80\n",
     UPSTREAM + "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n",
     UPSTREAM + "store: {url: 'redis://h'}\nkeyring_file: f\n",
+    STORE + "url: 'rediss+sentinel://h/s', password: p, sentinel_password: q, ca_file: f, wait_replicas: 1}\n",
+    STORE + "url: 'rediss+cluster://u@h', password: p, cert_file: c, key_file: f}\n",
     UPSTREAM + "defaults: {wait: 10s}\n" + ROUTE,
     UPSTREAM + "defaults: {modes: [callback, sync]}\n",
     UPSTREAM + ROUTE + "    caller_mode: upstream\n    modes: [async]\n",

@@ -105,6 +105,31 @@ log: {format: json, level: debug}
     assert (config.log.format, config.log.level) == ("json", "debug")
 
 
+def test_a_store_of_several_servers(loaded, tmp_path):
+    """What every connection to them needs; files are relative to the configuration's own directory."""
+    config = loaded(
+        MINIMAL
+        + """
+keyring: k
+store: {url: 'rediss+sentinel://a,b:1/main', username: u, password: p, sentinel_username: su, sentinel_password: sp,
+  ca_file: ca.pem, cert_file: /c.pem, key_file: /k.pem, wait_replicas: 2, wait_timeout: 200ms}
+"""
+    )
+    assert config.store == StoreSettings(
+        url="rediss+sentinel://a,b:1/main",
+        username="u",
+        password="p",
+        sentinel_username="su",
+        sentinel_password="sp",
+        ca_file=tmp_path / "ca.pem",
+        cert_file=Path("/c.pem"),
+        key_file=Path("/k.pem"),
+        data_dir=config.store.data_dir,
+        wait_replicas=2,
+        wait_timeout=200,
+    )
+
+
 def test_a_route_overrides_the_defaults(loaded):
     """A route's policy is its own keys over `defaults` over the built-in ones; pass-through's is `defaults`."""
     config = loaded(
@@ -301,6 +326,10 @@ def test_the_file_is_named_as_it_was_given(tmp_path, monkeypatch):
         "public_url: 'https://user:{s}@h'",
         "upstream: {{url: 'https://h/${{{s}}}'}}",
         "store: {{url: 'http://:{s}@h'}}",
+        "store: {{url: 'redis://:{s}@h:x'}}",
+        "store: {{url: 'redis://:{s}@[h'}}",
+        "store: {{url: 'redis://:{s}@\u2100'}}",
+        "store: {{password: [{s}], sentinel_password: {{{{{s}: 1}}}}}}",
         "callbacks: {{secret: {s}}}",
         "defaults: {{callback_url: 'ftp://h?key={s}'}}",
         "log: {{level: '${{env:S}}'}}",

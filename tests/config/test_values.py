@@ -44,6 +44,7 @@ TAKEN = [
     (scalars.file_path, "~/x", Path.home() / "x"),
     (scalars.count, 7, 7),
     (scalars.count, Interpolated("7"), 7),
+    (scalars.number, 0, 0),
 ]
 
 REFUSED = [
@@ -104,6 +105,7 @@ REFUSED = [
     (scalars.count, "7", "from 1"),
     (scalars.count, True, "from 1"),
     (scalars.count, 1.0, "from 1"),
+    (scalars.number, -1, "from 0"),
 ]
 
 
