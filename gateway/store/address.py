@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from urllib.parse import parse_qs, unquote, urlsplit
+import re
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+_HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?")
 _SENTINEL_PORT = 26379
 _PORT = 6379
 _FORMS = (
@@ -51,35 +53,44 @@ class Address(msgspec.Struct, frozen=True):
 
 def parse(url: str) -> Address:
     """Read a store URL. Raises `ValueError`, whose text never repeats the URL: it may hold a password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return _unix(parts.netloc, parts.path, parts.query, parts.fragment)
-    scheme, _, kind = parts.scheme.partition("+")
-    if scheme not in {"redis", "rediss"} or (kind == "" and "+" in parts.scheme):
-        raise ValueError(_FORMS)
-    if parts.query or parts.fragment:
-        raise ValueError("must not have a query or a fragment: TLS files, time-outs and the rest are keys beside url")
-    try:
-        topology = Topology(kind)
-    except ValueError:
-        raise ValueError(_FORMS) from None
-    login, _, hosts = parts.netloc.rpartition("@")
+    scheme, separator, rest = url.partition("://")
+    rest, _, fragment = rest.partition("#")
+    rest, _, query = rest.partition("?")
+    servers, _, path = rest.partition("/")
+    login, _, hosts = servers.rpartition("@")
     username, password = _login(login)
-    service, db = _path(parts.path, topology)
+    if scheme == "unix":
+        if not path or hosts or fragment:
+            raise ValueError(_FORMS)
+        return Address(path=f"/{unquote(path)}", db=_query_db(query), username=username, password=password)
+    protocol, plus, kind = scheme.partition("+")
+    if not separator or protocol not in {"redis", "rediss"} or bool(plus) != bool(kind):
+        raise ValueError(_FORMS)
+    if query or fragment:
+        raise ValueError("must not have a query or a fragment: TLS files, time-outs and the rest are keys beside url")
+    topology = _topology(kind)
+    service, db = _path(path, topology)
     found = tuple(_host(host, topology) for host in hosts.split(","))
     if topology is Topology.SERVER and len(found) != 1:
         raise ValueError("names several hosts: say redis+sentinel:// or redis+cluster://")
     return Address(
-        topology, found, tls=scheme == "rediss", service=service, db=db, username=username, password=password
+        topology, found, tls=protocol == "rediss", service=service, db=db, username=username, password=password
     )
 
 
-def _unix(login: str, path: str, query: str, fragment: str) -> Address:
+def _topology(kind: str) -> Topology:
+    try:
+        return Topology(kind)
+    except ValueError:
+        raise ValueError(_FORMS) from None
+
+
+def _query_db(query: str) -> int:
+    """Return the number of the database of a unix socket, whose URL has no room for it in its path."""
     options = parse_qs(query, keep_blank_values=True)
-    if not path or set(options) - {"db"} or fragment or (login and "@" not in login):
+    if set(options) - {"db"}:
         raise ValueError("must be unix:///path or unix:///path?db=number")
-    username, password = _login(login.rpartition("@")[0])
-    return Address(path=unquote(path), db=_db(options.get("db", ["0"])[-1]), username=username, password=password)
+    return _db(options.get("db", ["0"])[-1])
 
 
 def _login(login: str) -> tuple[str | None, str | None]:
@@ -110,12 +121,9 @@ def _db(number: str) -> int:
 
 
 def _host(given: str, topology: Topology) -> Host:
+    found = _HOST.fullmatch(given)
     default = _SENTINEL_PORT if topology is Topology.SENTINEL else _PORT
-    try:
-        parts = urlsplit(f"//{given}")
-        port = parts.port
-    except ValueError:  # a broken IPv6 address, or a port that is no number
-        raise ValueError(_FORMS) from None
-    if not parts.hostname or parts.path or port == 0:
+    port = int(found["port"] or default) if found else 0
+    if not found or not 0 < port < 1 << 16:
         raise ValueError(_FORMS)
-    return Host(parts.hostname, default if port is None else port)
+    return Host(found["ipv6"] or found["name"], port)

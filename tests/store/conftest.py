@@ -1,5 +1,6 @@
-"""Three servers under one suite: fakeredis, the bundled Valkey, Debian's Redis. Each test has a key prefix of its own.
+"""Four stores under one suite: fakeredis, the bundled Valkey, Debian's Redis, and a Cluster of the latter's kind.
 
+Each test has a key prefix of its own.
 At the end of each test no key under its prefix may be without a time to live: what nobody renews must go away.
 """
 
@@ -14,8 +15,9 @@ import redis.asyncio
 from gateway.store.keys import Keys
 from gateway.store.redis import RedisStore, connect
 from gateway.store.settings import StoreSettings
-from gateway.store.topology import one
-from tests.support.redis_servers import debian_redis_binary, require
+from gateway.store.topology import one, servers
+from tests.support.redis_servers import debian_redis_binary, real_redis_binary, require
+from tests.support.store_topologies import cluster, cluster_url
 
 LEASE = 10_000
 
@@ -67,7 +69,27 @@ def debian_redis(request):
     return Real(request.getfixturevalue("redis_url"))
 
 
-@pytest.fixture(params=["fakeredis", "valkey", "debian_redis"])
+class Nodes(Real):
+    """A Cluster of server processes. Looking and meddling is left to redis-py's own client of it."""
+
+    def client(self) -> redis.asyncio.RedisCluster:
+        """Return a client of it."""
+        return redis.asyncio.RedisCluster.from_url(self.url.split(",")[0].replace("redis+cluster", "redis"))
+
+    def store(self, settings, **options) -> RedisStore:
+        """Return a store on it, as the gateway makes it, or with `options` of its own."""
+        return RedisStore(servers(settings, self.url), settings, **options)
+
+
+@pytest.fixture(scope="session")
+def nodes(tmp_path_factory):
+    """Three nodes of a Cluster, for the whole run."""
+    binary = require(real_redis_binary(), "redis-server")
+    with cluster(binary, tmp_path_factory.mktemp("cluster")) as running:
+        yield Nodes(cluster_url(running))
+
+
+@pytest.fixture(params=["fakeredis", "valkey", "debian_redis", "nodes"])
 def server(request):
     """Each server in turn."""
     return Fake() if request.param == "fakeredis" else request.getfixturevalue(request.param)

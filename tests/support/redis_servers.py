@@ -60,14 +60,24 @@ def require(found: Found | None, what: str) -> Found:
 
 
 class RedisServer:
-    """A server on a free loopback port, its files in `directory`. Ended by process id, never by name."""
+    """A server on a free loopback port, its files in `directory`. Ended by process id, never by name.
+
+    `options` go to its command line, which `arguments` begin: a configuration file, or the other mode of the binary.
+    """
 
     def __init__(
-        self, binary: Path, directory: Path, *, appendonly: bool = False, options: tuple[str, ...] = ()
+        self,
+        binary: Path,
+        directory: Path,
+        *,
+        appendonly: bool = False,
+        options: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (),
     ) -> None:
         self._binary = binary
         self._directory = directory
-        self._options = ("--appendonly", "yes" if appendonly else "no", *options)
+        self._arguments = arguments or ("--appendonly", "yes" if appendonly else "no", "--save", "")
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
         """The same over restarts."""
@@ -104,10 +114,13 @@ class RedisServer:
             self._process = None
 
     def _spawn(self, port: int) -> None:
-        fixed = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory), "--save", "")
+        fixed = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory))
         with (self._directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binary, *fixed, *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [self._binary, *self._arguments, *fixed, *self._options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def _becomes_ready(self, port: int) -> bool:
