@@ -223,12 +223,10 @@ class Driver:
 
     def _wake(self, entry: Entry) -> None:
         """Have the job planned anew now, even if it waits for an answer."""
-        if self._stopping or not self._follows(entry):
-            return
-        if entry.step is None:
+        if entry.step is None and self._follows(entry) and not self._stopping:
             self._schedule.drop(entry.job.id)
             self._spawn(entry)
-        elif entry.may_give_up and not entry.given_up:
+        elif entry.step is not None and entry.may_give_up and not entry.given_up:
             entry.given_up = True
             entry.step.cancel()
 
