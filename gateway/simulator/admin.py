@@ -3,6 +3,7 @@
 GET  /_sim                 the arguments that drive a job, and the faults, each with its meaning
 GET  /_sim/counters        counts, and the jobs that run now
 GET  /_sim/arguments       for each value of the argument `id`: starts seen, jobs run, when the job ended
+GET  /_sim/references      for each reference given to StartJobs: jobs run
 GET  /_sim/jobs            every job; times are those of the loop, `now` among them (CLOCK_MONOTONIC, in a real one)
 POST /_sim/jobs/{id}/end   end a running job now
 GET  /_sim/faults          the faults ordered and not yet spent
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -29,16 +31,20 @@ from gateway.simulator.planning import FaultPlan, Order
 class Admin:
     """The handlers below `/_sim`."""
 
-    def __init__(self, jobs: JobTable, counters: Counters, plan: FaultPlan) -> None:
+    def __init__(
+        self, jobs: JobTable, counters: Counters, plan: FaultPlan, resets: Iterable[Callable[[], None]] = ()
+    ) -> None:
         self._jobs = jobs
         self._counters = counters
         self._plan = plan
+        self._resets = (jobs.clear, counters.reset, plan.clear, *resets)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the routes of the table above; they have to come before any that catches all paths."""
         router.add_get("/_sim", self.describe)
         router.add_get("/_sim/counters", self.counters)
         router.add_get("/_sim/arguments", self.arguments)
+        router.add_get("/_sim/references", self.references)
         router.add_get("/_sim/jobs", self.jobs)
         router.add_post("/_sim/jobs/{id}/end", self.end)
         router.add_get("/_sim/faults", self.orders)
@@ -68,10 +74,14 @@ class Admin:
             }
         )
 
+    async def references(self, _: web.Request) -> web.Response:
+        """Answer with what is known by reference."""
+        return _ok(self._jobs.jobs_by_reference)
+
     async def jobs(self, _: web.Request) -> web.Response:
         """Answer with every job that still has a record."""
         now = asyncio.get_running_loop().time()
-        return _ok({"now": now, "jobs": [_job(job) for job in self._jobs.by_id.values()]})
+        return _ok({"now": now, "jobs": [_job(job, now) for job in self._jobs.by_id.values()]})
 
     async def end(self, request: web.Request) -> web.Response:
         """End a job; 404 where there is none, and no change where it has ended."""
@@ -79,7 +89,7 @@ class Admin:
         if job is None:
             return _refuse(404, "no job has this id")
         self._jobs.end(job)
-        return _ok(_job(job))
+        return _ok(_job(job, asyncio.get_running_loop().time()))
 
     async def orders(self, _: web.Request) -> web.Response:
         """Answer with the orders that are not spent."""
@@ -96,9 +106,8 @@ class Admin:
 
     async def reset(self, _: web.Request) -> web.Response:
         """Forget everything but the settings and the connections."""
-        self._jobs.clear()
-        self._counters.reset()
-        self._plan.clear()
+        for forget in self._resets:
+            forget()
         return _ok({})
 
 
@@ -116,12 +125,18 @@ def _read_order(given: Any) -> Order:
     return Order(fault, point or Point.START, times, given.get("slug"))
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _job(job: Job, now: float) -> dict[str, Any]:
     """Return a job for people and scripts to read."""
     return {
         "id": job.id,
+        "number": job.number,
+        "key": job.key,
+        "folder": job.process.folder.name,
         "slug": job.slug,
         "mode": job.mode,
+        "source": job.source,
+        "reference": job.reference,
+        "state": job.state(now),
         "tag": job.arguments.tag,
         "started_at": job.started_at,
         "ended_at": job.ended_at,

@@ -28,7 +28,11 @@ EDGE_FIELDS = (
 """What the edge adds to every answer; a gateway has to keep these to itself."""
 
 # Orchestrator's error codes.
+INVALID_REQUEST = 1000
+ITEM_NOT_FOUND = 1002
+FOLDER_REQUIRED = 1101
 FAULTED = 4801
+STOPPED = 4802
 SYNC_LIMIT_REACHED = 4803
 BAD_REQUEST = 4804
 TRIGGER_NOT_FOUND = 1623

@@ -17,6 +17,9 @@ CALL_MODE = "$callMode"
 
 CONTROLS = {
     "duration": "seconds that the job runs (default: the trigger's)",
+    "pending": "seconds that the job is Pending before it runs (default 0)",
+    "ignoreStop": "true: the job does not heed a SoftStop",
+    "stop_delay": "seconds from a SoftStop to the job's end (default: the tenant's)",
     "output": "any JSON value: the job's output (default: its arguments, without these controls)",
     "output_size": "bytes of JSON to make up as the output",
     "output_text": "the output as text/plain",
@@ -54,6 +57,11 @@ class Arguments:
     def own(self) -> dict[str, Any]:
         """The process's own arguments: all but `$callMode` and the controls."""
         return {k: v for k, v in self.values.items() if k not in CONTROLS and k != CALL_MODE}
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What the caller sent, the controls included, without `$callMode`: the job's input arguments."""
+        return {k: v for k, v in self.values.items() if k != CALL_MODE}
 
     @property
     def size(self) -> int:

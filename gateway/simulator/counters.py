@@ -12,9 +12,11 @@ from gateway.simulator.faults import Point
 class Counters:
     """Counts since the simulator was made or reset.
 
-    `starts` counts requests to a trigger, refused ones included; `jobs` what came of them. `polls` are reads of the
-    status URI of an AsyncRequestReply job; `legs` are calls held for a LongPolling job, the start included; `outputs`
-    are reads of an output URI; `refused` are calls answered 401 or 403; `faults` are calls that went wrong on purpose.
+    `starts` counts requests to a trigger and to `StartJobs`, refused ones included; `jobs` what came of them. `polls`
+    are reads of the status URI of an AsyncRequestReply job; `legs` are calls held for a LongPolling job, the start
+    included; `outputs` are reads of an output URI. Of the Jobs API, `lists` are lists of jobs, `limited` those of them
+    answered 429, `job_reads` reads of one job by id or key, `stops` requests to `StopJobs`, `blobs` reads of an
+    attachment's blob. `refused` are calls answered 401 or 403; `faults` are calls that went wrong on purpose.
     """
 
     starts: int = 0
@@ -22,6 +24,11 @@ class Counters:
     polls: int = 0
     legs: int = 0
     outputs: int = 0
+    lists: int = 0
+    limited: int = 0
+    job_reads: int = 0
+    stops: int = 0
+    blobs: int = 0
     refused: int = 0
     faults: int = 0
     _transports: set[asyncio.BaseTransport] = field(default_factory=set, repr=False)
@@ -33,13 +40,19 @@ class Counters:
         self._prune()
         return len(self._transports)
 
-    def count_read(self, point: Point) -> None:
-        """Count a read of a job's URI."""
+    def count_call(self, point: Point) -> None:
+        """Count a call that is no start."""
         match point:
             case Point.OUTPUT:
                 self.outputs += 1
             case Point.LEG:
                 self.legs += 1
+            case Point.LIST:
+                self.lists += 1
+            case Point.JOB:
+                self.job_reads += 1
+            case Point.STOP:
+                self.stops += 1
             case _:
                 self.polls += 1
 

@@ -22,13 +22,19 @@ class Point(enum.StrEnum):
     """The kinds of call that a fault can happen to."""
 
     START = "start"
-    """A call to a trigger, the first leg of a long poll included."""
+    """A call to a trigger, the first leg of a long poll included, or to `StartJobs`."""
     STATUS = "status"
     """A read of an AsyncRequestReply job's status URI."""
     LEG = "leg"
     """A read of a LongPolling job's status URI."""
     OUTPUT = "output"
     """A read of an output URI."""
+    LIST = "list"
+    """A list of jobs."""
+    JOB = "job"
+    """A read of one job by its id or key."""
+    STOP = "stop"
+    """A call to `StopJobs`."""
 
 
 class Stage(enum.Enum):

@@ -8,6 +8,8 @@ the whole simulator follow a loop whose time is virtual.
 from __future__ import annotations
 
 import asyncio
+import enum
+import functools
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,22 +17,59 @@ from random import Random
 from types import MappingProxyType
 
 from gateway.simulator.arguments import Arguments
+from gateway.simulator.catalog import Process
+
+STATES = (
+    "Pending",
+    "Running",
+    "Stopping",
+    "Terminating",
+    "Faulted",
+    "Successful",
+    "Stopped",
+    "Suspended",
+    "Resumed",
+)
+"""Orchestrator's states of a job, in the order of their numbers; the simulator's jobs are never suspended."""
+
+FROM_TRIGGER = "HttpTrigger"
+"""The source type of a job that an API trigger started."""
+
+
+class Strategy(enum.IntEnum):
+    """How a job is stopped, by Orchestrator's numbers."""
+
+    SOFT_STOP = 1
+    """The process is asked to stop, and does so when it looks."""
+    KILL = 2
 
 
 @dataclass(slots=True, eq=False)
 class Job:
     """One execution. Times are loop times; `ended_at` is None while the job runs.
 
-    `reads` counts the calls to its status and output URIs, `hops` the redirects that its long polls have had, `faults`
-    the reads that went wrong because its arguments asked for it.
+    `id` is 32 hex digits and `number` Orchestrator's integer. The job is created at `started_at` and runs from
+    `runs_at`. `mode` is the call mode of its trigger, or empty where `StartJobs` started it (the only start with a
+    `reference` or an `input_file`); `source` is who started it, as Orchestrator's source type.
+
+    `stop` is how the job was asked to stop, `stopped` whether it ended of that. `reads` counts the calls to its status
+    and output URIs, `hops` the redirects that its long polls have had, `faults` the reads that went wrong because its
+    arguments asked for it.
     """
 
     id: str
-    slug: str
+    number: int
+    process: Process
     base: str
     mode: str
     arguments: Arguments
     started_at: float
+    runs_at: float
+    source: str = FROM_TRIGGER
+    reference: str | None = None
+    input_file: str | None = None
+    stop: Strategy | None = None
+    stopped: bool = False
     ended_at: float | None = None
     reads: int = 0
     hops: int = 0
@@ -40,9 +79,32 @@ class Job:
     holds: list[asyncio.Future[None]] | None = field(default=None, repr=False)
 
     @property
+    def slug(self) -> str:
+        """The slug of the trigger, which is the name of the process."""
+        return self.process.name
+
+    @property
+    def key(self) -> str:
+        """The id as Orchestrator writes it: a GUID."""
+        return f"{self.id[:8]}-{self.id[8:12]}-{self.id[12:16]}-{self.id[16:20]}-{self.id[20:]}"
+
+    @property
     def ended(self) -> bool:
         """Whether the job has come to its end, in success or failure."""
         return self.ended_at is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job faults at its end, unless it is stopped before."""
+        return self.arguments.text("fail") is not None
+
+    def state(self, now: float) -> str:
+        """Return the state at a loop time: one of `STATES`."""
+        if self.ended:
+            return "Stopped" if self.stopped else "Faulted" if self.failed else "Successful"
+        if self.stop is not None:
+            return "Terminating" if self.stop is Strategy.KILL else "Stopping"
+        return "Pending" if now < self.runs_at else "Running"
 
     def count_fault(self, change: int) -> None:
         """Count a read that goes wrong as the job's arguments asked (+1), or does not after all (-1)."""
@@ -80,19 +142,31 @@ class JobTable:
     """Every job of the tenant, by id.
 
     `starts_by_argument` counts the start requests seen for each correlation tag, `jobs_by_argument` the jobs that
-    came of them, and `ended_at` has the loop time at which the tag's (last) job ended; they are kept until `clear`.
-    `on_end`, if given, is called with each job as it ends.
+    came of them, `jobs_by_reference` the jobs by the reference that `StartJobs` gave them, and `ended_at` has the loop
+    time at which the tag's (last) job ended; they are kept until `clear`.
+    `on_start` and `on_end`, if given, are called with each job as it is created and as it ends.
     """
 
-    def __init__(self, *, retention: float, seed: int, on_end: Callable[[Job], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        retention: float,
+        seed: int,
+        on_start: Callable[[Job], None] | None = None,
+        on_end: Callable[[Job], None] | None = None,
+    ) -> None:
         self.starts_by_argument: Counter[str] = Counter()
         self.jobs_by_argument: Counter[str] = Counter()
+        self.jobs_by_reference: Counter[str] = Counter()
         self.ended_at: dict[str, float] = {}
         self.running = 0
         self._jobs: dict[str, Job] = {}
+        self._by_number: dict[int, Job] = {}
+        self._last_number = 0
         self._ended: deque[Job] = deque()
         self._retention = retention
         self._random = Random(seed)  # noqa: S311 - ids that repeat with the seed; the links to them are signed
+        self._on_start = on_start
         self._on_end = on_end
 
     @property
@@ -100,29 +174,59 @@ class JobTable:
         """The jobs that still have a record, by id."""
         return MappingProxyType(self._jobs)
 
+    @property
+    def by_number(self) -> Mapping[int, Job]:
+        """The jobs that still have a record, by Orchestrator's integer id."""
+        return MappingProxyType(self._by_number)
+
     def count_start(self, arguments: Arguments) -> None:
         """Count a start by its correlation tag, whether a job will come of it or not."""
         if arguments.tag is not None:
             self.starts_by_argument[arguments.tag] += 1
 
-    def start(self, *, slug: str, base: str, mode: str, arguments: Arguments, duration: float) -> Job:
-        """Create a job that ends `duration` seconds from now (at once, if that is not positive)."""
+    def start(
+        self,
+        *,
+        process: Process,
+        base: str,
+        mode: str,
+        arguments: Arguments,
+        duration: float,
+        pending: float = 0.0,
+        source: str = FROM_TRIGGER,
+        reference: str | None = None,
+        input_file: str | None = None,
+    ) -> Job:
+        """Create a job that runs `pending` seconds from now, and ends `duration` seconds later (0 and 0: at once)."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._forget(now)
-        job = Job(f"{self._random.getrandbits(128):032x}", slug, base, mode, arguments, now)
-        self._jobs[job.id] = job
-        self.running += 1
-        if arguments.tag is not None:
-            self.jobs_by_argument[arguments.tag] += 1
-        if duration > 0:
-            job.timer = loop.call_at(now + duration, self.end, job)
+        self._last_number += 1
+        job = Job(
+            f"{self._random.getrandbits(128):032x}",
+            self._last_number,
+            process,
+            base,
+            mode,
+            arguments,
+            now,
+            now + pending if pending > 0 else now,
+            source,
+            reference,
+            input_file,
+        )
+        self._add(job)
+        if self._on_start is not None:
+            self._on_start(job)
+        ends_at = job.runs_at + duration
+        if ends_at > now:
+            job.timer = loop.call_at(ends_at, self.end, job)
         else:
             self.end(job)
         return job
 
-    def end(self, job: Job) -> None:
-        """End a running job now and release whoever is held on it."""
+    def end(self, job: Job, *, stopped: bool = False) -> None:
+        """End a running job now, by itself or because it was stopped, and release whoever is held on it."""
         if job.ended:
             return
         now = asyncio.get_running_loop().time()
@@ -130,6 +234,7 @@ class JobTable:
             job.timer.cancel()
             job.timer = None
         job.ended_at = now
+        job.stopped = stopped
         self.running -= 1
         self._ended.append(job)
         if job.arguments.tag is not None:
@@ -137,6 +242,26 @@ class JobTable:
         job.let_go()
         if self._on_end is not None:
             self._on_end(job)
+
+    def ask_to_stop(self, job: Job, strategy: Strategy, delay: float) -> None:
+        """Stop a job `delay` seconds from now, unless it ends by itself before; one that is pending stops at once.
+
+        A soft stop of a job whose arguments say `ignoreStop` leaves it Stopping until it ends by itself. A kill goes
+        over an earlier soft stop, and never the other way round.
+        """
+        if job.ended or (job.stop is not None and strategy <= job.stop):
+            return
+        loop = asyncio.get_running_loop()
+        pending = job.state(loop.time()) == STATES[0]
+        job.stop = strategy
+        if pending:
+            self.end(job, stopped=True)
+            return
+        at = loop.time() + delay
+        ignored = strategy is Strategy.SOFT_STOP and job.arguments.flag("ignoreStop")
+        if job.timer is not None and not ignored and at < job.timer.when():
+            job.timer.cancel()
+            job.timer = loop.call_at(at, functools.partial(self.end, job, stopped=True))
 
     def let_go(self) -> None:
         """Release every held call."""
@@ -155,13 +280,27 @@ class JobTable:
         """Stop and forget every job, and every count."""
         self.stop()
         self._jobs.clear()
+        self._by_number.clear()
         self._ended.clear()
         self.running = 0
         self.starts_by_argument.clear()
         self.jobs_by_argument.clear()
+        self.jobs_by_reference.clear()
         self.ended_at.clear()
+
+    def _add(self, job: Job) -> None:
+        """Note a new job, and count it by its tag and its reference."""
+        self._jobs[job.id] = job
+        self._by_number[job.number] = job
+        self.running += 1
+        if job.arguments.tag is not None:
+            self.jobs_by_argument[job.arguments.tag] += 1
+        if job.reference is not None:
+            self.jobs_by_reference[job.reference] += 1
 
     def _forget(self, now: float) -> None:
         """Drop the records whose retention is over; `_ended` is in order of end."""
         while self._ended and (self._ended[0].ended_at or 0.0) + self._retention < now:
-            self._jobs.pop(self._ended.popleft().id, None)
+            job = self._ended.popleft()
+            self._jobs.pop(job.id, None)
+            self._by_number.pop(job.number, None)

@@ -52,6 +52,8 @@ class Modes:
         return self._outcome(job)
 
     def _outcome(self, job: Job) -> Answer:
+        if job.stopped:
+            return answers.error(500, "The job was stopped.", answers.STOPPED)
         return outcome(job.arguments, max_output=self._settings.max_output)
 
     def _location(self, job: Job, origin: str, kind: Kind, hop: int = 0) -> str:

@@ -18,19 +18,18 @@ def outcome(arguments: Arguments, *, max_output: int) -> Answer:
     An output of more than `max_output` bytes is answered 200 with an empty body and no error, as Orchestrator does.
     Raises BadArgumentsError for a control that cannot be acted on; `check_outcome` finds that out before the start.
     """
-    status = arguments.integer("status", 200)
     message = arguments.text("fail")
     if message is not None:
         failed = error(arguments.integer("status", 500), message, arguments.integer("fail_code", FAULTED))
         return Answer(failed.status, failed.body, (*failed.headers, *_further_fields(arguments)))
-    body, content_type = _output(arguments)
+    body, content_type = output_of(arguments)
     if len(body) > max_output:
         return Answer(200)
     fields = [("Content-Type", arguments.text("output_type") or content_type)] if body else []
     if arguments.flag("output_gzip"):
         body = gzip.compress(body, compresslevel=1, mtime=0)
         fields.append(("Content-Encoding", "gzip"))
-    return Answer(status, body, (*fields, *_further_fields(arguments)))
+    return Answer(arguments.integer("status", 200), body, (*fields, *_further_fields(arguments)))
 
 
 def check_outcome(arguments: Arguments) -> None:
@@ -44,7 +43,7 @@ def check_outcome(arguments: Arguments) -> None:
     _decode(arguments.text("output_base64") or "")
 
 
-def _output(arguments: Arguments) -> tuple[bytes, str]:
+def output_of(arguments: Arguments) -> tuple[bytes, str]:
     """Return the output's bytes and its default Content-Type."""
     given = arguments.values
     if "output_base64" in given:

@@ -1,4 +1,7 @@
-"""Which fault, if any, happens to a call: asked for by the job's arguments, ordered by an admin, or drawn at a rate."""
+"""Which fault, if any, happens to a call, and what is sent then.
+
+A fault is asked for by the job's arguments, ordered by an admin, or drawn at a rate.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,16 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from gateway.simulator.answers import encode
+from gateway.simulator.answers import Answer, encode
 from gateway.simulator.arguments import Arguments, BadArgumentsError
+from gateway.simulator.counters import Counters
 from gateway.simulator.faults import FAULTS, Fault, Point, read_fault
 from gateway.simulator.jobs import Job
 from gateway.simulator.settings import Settings
+from gateway.simulator.wire import Script
+
+NOTHING = Answer(200)
+"""Stands for the true answer where a fault strikes before there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class Order:
     times: int | None = 1
     slug: str | None = None
 
-    def matches(self, point: Point, slug: str) -> bool:
+    def matches(self, point: Point, slug: str | None) -> bool:
         """Whether the order is for such a call."""
         return self.point is point and self.slug in {None, slug} and self.times != 0
 
@@ -52,8 +60,9 @@ class Order:
 class FaultPlan:
     """Decides for each call. The first that applies wins: arguments, orders, a cold start, the rate."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, counters: Counters) -> None:
         self._settings = settings
+        self._counters = counters
         self._drawn = [read_fault(text) for text in settings.faults]
         self.clear()
 
@@ -77,6 +86,21 @@ class FaultPlan:
         """Return the fault of a read of one of a job's URIs."""
         return self._asked_of_read(point, job) or self._ordered(point, job.slug) or self._draw(point)
 
+    def on_call(self, point: Point) -> Choice | None:
+        """Return the fault of a call that is about no job of its own."""
+        return self._ordered(point, None) or self._draw(point)
+
+    def spoil(self, choice: Choice | None, answer: Answer = NOTHING) -> Answer | Script:
+        """Return what is sent in the true answer's place; a fault that finds nothing to spoil is given back."""
+        if choice is None:
+            return answer
+        spoiled = choice.fault.spoil(answer, self._settings.foreign_origin)
+        if spoiled is None:
+            choice.give_back()
+            return answer
+        self._counters.faults += 1
+        return spoiled
+
     def _asked_of_start(self, arguments: Arguments) -> Choice | None:
         """The fault that a start's own arguments ask for; starts that say the same count as tries of one."""
         asked = asked_fault(arguments)
@@ -97,7 +121,7 @@ class FaultPlan:
         job.count_fault(1)
         return Choice(asked.fault, lambda: job.count_fault(-1))
 
-    def _ordered(self, point: Point, slug: str) -> Choice | None:
+    def _ordered(self, point: Point, slug: str | None) -> Choice | None:
         order = next((order for order in self.orders if order.matches(point, slug)), None)
         if order is None:
             return None

@@ -47,7 +47,9 @@ class Settings:
     triggers: Mapping[str, Trigger] | None = None
     """Triggers that differ, by slug."""
     unknown_slugs: frozenset[str] = frozenset({"missing"})
-    """Slugs that have no trigger: 404 with error code 1623. Every other slug has one."""
+    """Slugs that have no trigger (404 with error code 1623) and no process. Every other slug has both."""
+    folders: tuple[str, ...] = ("Shared",)
+    """Folders that are listed before anybody has named them: fully qualified names, or keys."""
 
     leg: float = 25.0
     """How long one long-polling call is held before it is redirected."""
@@ -82,6 +84,23 @@ class Settings:
     """Characters of arguments from which a start is refused (500, 4801) and a Faulted job is left."""
     max_output: int = 512 * 1024
     """Bytes of output above which the answer is 200 with an empty body."""
+
+    require_folder: bool = True
+    """Whether calls to the Jobs API need a header that selects a folder (else 400 with error code 1101)."""
+    list_limit: int | None = 100
+    """How many lists of jobs a minute the tenant answers; one more is 429 with Retry-After. None sets no limit."""
+    list_lag: float = 0.0
+    """How long after its creation a job comes up in lists; by id and by key it is there at once."""
+    max_inline_output: int = 10_000
+    """Characters of output above which a job has an OutputFile (an attachment) and no OutputArguments."""
+    stop_delay: float = 1.0
+    """How long after a SoftStop a job ends, where its arguments do not say."""
+    kill_delay: float = 0.1
+    """How long after a Kill a job ends."""
+    clock_skew: float = 0.0
+    """Seconds by which the tenant's clock, in CreationTime and its like, is ahead of the machine's."""
+    blob_host: str | None = None
+    """`host:port` that attachments' blobs are read from, instead of the request's own Host."""
 
     cold_start: bool = False
     """Whether the first start of each slug is answered 500, with nothing started."""

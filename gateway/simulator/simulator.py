@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
@@ -10,11 +9,8 @@ from aiohttp import web
 from gateway.simulator.admin import Admin
 from gateway.simulator.counters import Counters
 from gateway.simulator.jobs import Job, JobTable
-from gateway.simulator.links import Links
-from gateway.simulator.planning import FaultPlan
 from gateway.simulator.settings import Settings
-from gateway.simulator.triggers import Triggers
-from gateway.simulator.wire import Stalls
+from gateway.simulator.tenant import Tenant
 
 _MAX_BODY = 64 * 1024 * 1024
 
@@ -30,13 +26,8 @@ class Simulator:
         self.settings = settings or Settings()
         self.counters = Counters()
         self._table = JobTable(retention=self.settings.retention, seed=self.settings.seed)
-        self._stalls = Stalls()
-        plan = FaultPlan(self.settings)
-        links = Links(secrets.token_bytes(32))
-        self._triggers = Triggers(
-            self.settings, jobs=self._table, links=links, counters=self.counters, plan=plan, stalls=self._stalls
-        )
-        self._admin = Admin(self._table, self.counters, plan)
+        self._tenant = Tenant(self.settings, self._table, self.counters)
+        self._admin = Admin(self._table, self.counters, self._tenant.plan, self._tenant.resets)
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -54,6 +45,11 @@ class Simulator:
         return self._table.jobs_by_argument
 
     @property
+    def jobs_by_reference(self) -> Mapping[str, int]:
+        """How many jobs ran for each reference that was given to `StartJobs`."""
+        return self._table.jobs_by_reference
+
+    @property
     def ended_at(self) -> Mapping[str, float]:
         """The loop time at which the job of each value of the argument `id` ended."""
         return self._table.ended_at
@@ -62,7 +58,7 @@ class Simulator:
         """Return a new application that serves this tenant."""
         app = web.Application(client_max_size=_MAX_BODY)
         self._admin.add_routes(app.router)
-        app.router.add_route("*", "/{target:.*}", self._triggers.dispatch)
+        app.router.add_route("*", "/{target:.*}", self._tenant.dispatch)
         app.on_shutdown.append(self._let_go)
         app.cleanup_ctx.append(self._lifetime)
         return app
@@ -70,7 +66,7 @@ class Simulator:
     async def _let_go(self, _: web.Application) -> None:
         """Release held calls before the server waits for its handlers to finish."""
         self._table.let_go()
-        self._stalls.let_go()
+        self._tenant.let_go()
 
     async def _lifetime(self, _: web.Application) -> AsyncIterator[None]:
         yield

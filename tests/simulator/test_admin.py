@@ -16,7 +16,7 @@ async def test_describes_itself(tenant):
     described = (await t.call("GET", "/_sim", {})).json
     assert described["arguments"] == CONTROLS
     assert set(described["faults"]) == set(FAULTS)
-    assert described["on"] == ["start", "status", "leg", "output"]
+    assert described["on"] == ["start", "status", "leg", "output", "list", "job", "stop"]
 
 
 @pytest.mark.looptime
@@ -26,9 +26,8 @@ async def test_counters_arguments_and_jobs(tenant):
     started = await t.start(id="a", n=1)
     await t.get(started.location)
     counters = await t.admin("GET", "counters")
-    assert counters | {"open_connections": 1} == {
-        "starts": 1, "jobs": 1, "running": 1, "polls": 1, "legs": 0, "outputs": 0, "refused": 0, "faults": 0,
-        "open_connections": 1,
+    assert {name: count for name, count in counters.items() if count} == {
+        "starts": 1, "jobs": 1, "running": 1, "polls": 1, "open_connections": 1,
     }  # fmt: skip
     assert await t.admin("GET", "arguments") == {"a": {"starts": 1, "jobs": 1, "ended_at": None}}
     await asyncio.sleep(6)

@@ -8,14 +8,20 @@ import tracemalloc
 import pytest
 
 from gateway.simulator.arguments import Arguments
+from gateway.simulator.catalog import Catalog
 from gateway.simulator.jobs import JobTable
+from gateway.simulator.settings import Settings
 
 pytestmark = pytest.mark.looptime
+
+CATALOG = Catalog(Settings())
+PROCESS = CATALOG.process(CATALOG.first_folder, "job")
 
 
 def start(table: JobTable, duration: float, **values):
     """Start a job with the given arguments."""
-    return table.start(slug="job", base="", mode="AsyncRequestReply", arguments=Arguments(values), duration=duration)
+    arguments = Arguments(values)
+    return table.start(process=PROCESS, base="", mode="AsyncRequestReply", arguments=arguments, duration=duration)
 
 
 async def test_ends_on_time():

@@ -162,7 +162,7 @@ async def test_not_a_trigger(tenant):
     t = await tenant(unknown_slugs=frozenset({"nope"}))
     missing = await t.start("nope")
     assert (missing.status, missing.json["errorCode"]) == (404, 1623)
-    assert (await t.get("/odata/Jobs")).status == 404
+    assert (await t.get("/elsewhere")).status == 404
 
 
 async def test_bearer_tokens(tenant):
