@@ -1,0 +1,76 @@
+"""I2, I11: no call starts two jobs upstream, what ended there was started, and reads are bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.chaos.history import Complete, Invoke
+from tests.chaos.view import View, Violation, end_of_record
+
+_READS_A_SECOND = 12
+_READS_MORE = 12
+"""Beyond what the time allows: reads whose answer was lost, and those of whoever took the job over."""
+_DISOWNED_WITHIN = 10.0
+_DYING = frozenset({"kill", "term", "stop"})
+
+
+def once(view: View) -> Iterator[Violation]:
+    """At most one job upstream for each call, however often it was sent."""
+    for call, counted in view.upstream.items():
+        if counted.jobs > 1:
+            job = next(iter(view.jobs.get(call, ())), None)
+            yield Violation("I2 started twice", f"{counted.jobs} jobs of {counted.starts} starts", call, job)
+
+
+def exactly_once(view: View) -> Iterator[Violation]:
+    """Where the upstream gave the end, it ran one job; where it refused the start, none."""
+    for call, jobs in view.jobs.items():
+        records = [view.records[job] for job in jobs if job in view.records]
+        ran = view.upstream[call].jobs if call in view.upstream else 0
+        given = [record for record in records if end_of_record(record) is not None and not record.refused]
+        if given and ran == 0:
+            yield Violation("I2 never started", "it ended as only the upstream ends jobs", call, given[0].job)
+        if records and all(record.refused for record in records) and ran and not _silence(view, call):
+            yield Violation("I2 refused yet started", "its start was refused", call, records[0].job)
+
+
+def refused(view: View) -> Iterator[Violation]:
+    """A client that was told that nothing ran, and nothing else, was told the truth."""
+    for call, starts in view.starts.items():
+        ran = view.upstream[call].jobs if call in view.upstream else 0
+        if ran and all(_refused(complete) for _, complete in starts) and not _beyond_disowning(view, starts):
+            yield Violation("I2 refused yet started", "every answer said that nothing was sent", call)
+
+
+def _refused(complete: Complete) -> bool:
+    return complete.retryable and complete.error is None
+
+
+def _silence(view: View, call: str) -> bool:
+    """Whether the client does not know what came of one of its requests."""
+    return any(complete.status is None or complete.error is not None for _, complete in view.starts[call])
+
+
+def _beyond_disowning(view: View, starts: list[tuple[Invoke, Complete]]) -> bool:
+    """Whether a replica died before it could disown what it may have created (the limit that decision 6 names)."""
+    return any(_struck_soon_after(view, invoke, complete) for invoke, complete in starts)
+
+
+def _struck_soon_after(view: View, invoke: Invoke, complete: Complete) -> bool:
+    struck = view.struck(invoke.replica, complete.at, complete.at + _DISOWNED_WITHIN, _DYING)
+    return any(fault.target == invoke.replica for fault in struck)
+
+
+def bounded_reads(view: View) -> Iterator[Violation]:
+    """A job is read about as often as the floor between two reads allows, and no more."""
+    for call, counted in view.upstream.items():
+        for job in view.jobs.get(call, ()):
+            record = view.records.get(job)
+            if record is None or record.finished is None:
+                continue
+            allowed = (record.finished - record.created) / 1000 * _READS_A_SECOND + _READS_MORE
+            if counted.reads > allowed:
+                yield Violation("I11 reads", f"{counted.reads} reads, at most {allowed:.0f} expected", call, job)
+
+
+CHECKS = (once, exactly_once, refused, bounded_reads)

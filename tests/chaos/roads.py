@@ -1,0 +1,87 @@
+"""At the end: every job, read by every road from every replica, and by a stranger."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import msgspec
+
+from tests.chaos.calls import request_of
+from tests.chaos.exchanges import Exchanges
+from tests.chaos.history import Call, Complete, Record
+from tests.chaos.settings import Settings
+
+_AT_ONCE = 24
+_STRANGE = "ff" + "x" * 22
+"""An id of the right form that no job has."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A job, and whose call it is as far as anybody was told."""
+
+    record: Record
+    call: Call | None
+
+
+class Roads:
+    """Reads jobs once all is healed. `thorough`: every road from every replica; else two, and the others from one."""
+
+    def __init__(self, settings: Settings, exchanges: Exchanges, tokens: dict[str, str], random: Random) -> None:
+        self._settings = settings
+        self._exchanges = exchanges
+        self._tokens = tokens
+        self._random = random
+
+    async def read_all(self, jobs: list[Known], *, thorough: bool) -> None:
+        """Read every job."""
+        queue = iter(jobs)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(self._work(queue, thorough=thorough))
+
+    async def unknown(self) -> None:
+        """Ask for a job that there is not, as a stranger asks for one that there is."""
+        await self._get("nobody", "stranger", f"/-/jobs/{_STRANGE}", 0, "b", job=_STRANGE)
+
+    async def _work(self, queue, *, thorough: bool) -> None:
+        for known in queue:
+            await self._read(known, thorough=thorough)
+
+    async def _read(self, known: Known, *, thorough: bool) -> None:
+        job, call = known.record.job, known.call
+        tag = call.call if call else "nobody"
+        owner = call.token if call else "a"
+        if call is None and (await self._monitor(tag, job, 0, owner)).status == 404:
+            owner = "b"
+        everywhere = list(self._exchanges.front.replicas)
+        for replica in everywhere:
+            await self._monitor(tag, job, replica, owner)
+            await self._get(tag, "result", f"/-/jobs/{job}/result", replica, owner, job=job)
+        for replica in everywhere if thorough else [self._random.choice(everywhere)]:
+            await self._get(tag, "wait", f"/-/jobs/{job}/wait?hop=0", replica, owner, job=job)
+            polled = await self._get(tag, "poll", f"/-/jobs/{job}/poll", replica, owner, job=job)
+            if polled.location is not None:
+                await self._get(tag, "result", polled.location, replica, owner, job=job)
+            await self._get(tag, "events", f"/-/jobs/{job}/events", replica, owner, job=job)
+        if call is not None:
+            stranger = "b" if owner == "a" else "a"
+            await self._get(tag, "stranger", f"/-/jobs/{job}", self._random.choice(everywhere), stranger, job=job)
+            if call.key is not None and not known.record.frees_key:
+                await self._replay(call, job)
+
+    async def _replay(self, call: Call, job: str) -> None:
+        path, body = request_of(call)
+        headers = {"Call-Mode": "sync", "Idempotency-Key": str(call.key)}
+        await self._exchanges.make(
+            call.call, "replay", call.method, path, headers=headers, token=self._tokens[call.token],
+            may_take=self._settings.wait, final=True, job=job, **body,
+        )  # fmt: skip
+
+    async def _monitor(self, tag: str, job: str, replica: int, owner: str) -> Complete:
+        return await self._get(tag, "monitor", f"/-/jobs/{job}", replica, owner, job=job)
+
+    async def _get(self, tag: str, road: str, path: str, replica: int, owner: str, *, job: str) -> Complete:
+        return await self._exchanges.make(
+            tag, road, "GET", path, token=self._tokens[owner], replica=replica, may_take=0.5, final=True, job=job
+        )

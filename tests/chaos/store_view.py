@@ -1,0 +1,132 @@
+"""The store, read past the gateways with the store's own codec: while all goes on, and everything at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+from gateway.core.delivery import Delivery, DeliveryState
+from gateway.core.job import Job
+from gateway.store.codec import decode_delivery, decode_job
+from gateway.store.keys import Keys
+from tests.chaos.history import History, Leftover, Record, Seen
+from tests.chaos.settings import PREFIX
+
+_EVERY = 0.25
+_LOOK_ON = 8.0
+"""Seconds for which an ended job is still looked at: a replica that was stopped may wake up and write."""
+
+
+class StoreView:
+    """Looks into the store at `url`."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
+        self._keys = Keys(PREFIX)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def state_of(self, job: str) -> str | None:
+        """Return a job's state now; None where the store does not say."""
+        with contextlib.suppress(RedisError, OSError, ValueError):
+            record = await self._redis.hget(self._keys.job(job), "rec")
+            return "missing" if record is None else decode_job(record).state.value
+        return None
+
+    async def records(self, jobs: Iterable[str]) -> list[Job | None]:
+        """Return the records of jobs. Raises `RedisError`."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                pipe.hget(self._keys.job(job), "rec")
+            return [None if record is None else decode_job(record) for record in await pipe.execute()]
+
+    async def unfinished(self) -> list[str]:
+        """Return the jobs that have not ended and the deliveries that are still on their way. Raises `RedisError`."""
+        left = []
+        async for key, record in self._rows():
+            ended = record.state.terminal if isinstance(record, Job) else record.state is not DeliveryState.PENDING
+            if not ended:
+                left.append(f"{key} {record.state.value}")
+        return left
+
+    async def _rows(self) -> AsyncIterator[tuple[str, Job | Delivery]]:
+        for kind, decode in (("job", decode_job), ("delivery", decode_delivery)):
+            found = [key async for key in self._redis.scan_iter(match=f"{PREFIX}:*:{kind}:*", count=1000)]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in found:
+                    pipe.hget(key, "rec")
+                records = await pipe.execute()
+            for key, record in zip(found, records, strict=True):
+                if record is not None:
+                    yield key.decode(), decode(record)
+
+    async def dump(self, history: History, canaries: Iterable[str]) -> None:
+        """Write every record down, and whatever must not be there. Raises `RedisError`."""
+        async for key, row in self._rows():
+            if isinstance(row, Job):
+                history.add(await self._record(key, row))
+        async for key in self._redis.scan_iter(count=1000):
+            await self._inspect(history, key, [canary.encode() for canary in canaries])
+
+    async def _record(self, key: str, job: Job) -> Record:
+        body = await self._redis.get(self._keys.body(job.id))
+        return Record(
+            job=job.id,
+            state=job.state.value,
+            revision=job.revision,
+            route=job.route,
+            error=job.error,
+            status=None if job.outcome is None else job.outcome.status,
+            refused=job.refused,
+            frees_key=job.frees_key,
+            callback=job.callback_url is not None,
+            created=job.created,
+            finished=job.finished,
+            body=None if body is None else body.decode("latin-1"),
+        )
+
+    async def _inspect(self, history: History, key: bytes, canaries: list[bytes]) -> None:
+        name = key.decode()
+        if await self._redis.ttl(key) == -1:
+            history.add(Leftover("key without a TTL", name))
+        if ":followed:" in name:
+            members = await self._redis.smembers(key)
+            history.add(Leftover("followed row", f"{name} {sorted(members)}"))
+        kind = await self._redis.type(key)
+        values: list[bytes] = []
+        if kind == b"hash":
+            values = [part for pair in (await self._redis.hgetall(key)).items() for part in pair]
+        elif kind == b"string":
+            values = [await self._redis.get(key) or b""]
+        if any(canary in each for canary in canaries for each in (key, *values)):
+            history.add(Leftover("secret in the store", name))
+
+
+async def witness(view: StoreView, history: History) -> None:
+    """Write down every revision of every known job that is seen in the store, until cancelled."""
+    last: dict[str, tuple[int, str]] = {}
+    ended: dict[str, float] = {}
+    read = 0
+    known: dict[str, None] = {}
+    while True:
+        for line in history.lines[read:]:
+            if (job := getattr(line, "job", None)) and getattr(line, "status", None) is not None:
+                known.setdefault(job)
+        read = len(history.lines)
+        watched = [job for job in known if ended.get(job, history.now()) + _LOOK_ON > history.now()]
+        with contextlib.suppress(RedisError, OSError):
+            for job, record in zip(watched, await view.records(watched), strict=True):
+                now = (0, "missing") if record is None else (record.revision, record.state.value)
+                if last.get(job) != now:
+                    last[job] = now
+                    history.add(Seen(history.now(), job, *now))
+                if record is not None and record.state.terminal:
+                    ended.setdefault(job, history.now())
+        known = dict.fromkeys(watched)
+        await asyncio.sleep(_EVERY)
