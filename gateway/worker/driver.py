@@ -8,81 +8,32 @@ through, while the job goes on. One thing never goes on unsaved: a start is not 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
 from gateway.core import events as e
 from gateway.core.apply import apply
-from gateway.core.delivery import SPAN, Delivery
+from gateway.core.delivery import Delivery
 from gateway.core.errors import InternalError, StoreUnavailable
 from gateway.core.ids import make_id, partition_of
-from gateway.core.job import Job, KeyScope, State
+from gateway.core.job import Job, State
 from gateway.core.outcome import problem_outcome
 from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
-from gateway.core.policy import HOUR, SECOND, Binding, Policy
-from gateway.store.port import Requests, Save, Saved, Store, Stored, StoreDown
+from gateway.core.policy import SECOND, Binding, Policy
+from gateway.store.port import Requests, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
+from gateway.worker.entry import Entry
 from gateway.worker.feed import Feed
 from gateway.worker.port import Observer, Policies, Upstream, Vault
+from gateway.worker.saver import Saver
 from gateway.worker.schedule import Schedule
 from gateway.worker.tasks import Tasks
-
-_SAVE_AGAIN = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds between tries of a save; the last one repeats."""
 
 _AFTER_DEFECT = 5 * SECOND
 
 _HEED_BATCH = 500
 """Jobs that the store is asked about in one go."""
-
-_SLACK = HOUR
-"""How much longer than it may live a record is kept, so that whoever follows it late finds it."""
-
-
-class Entry:
-    """One followed job: its newest record, and how much of it the store has."""
-
-    __slots__ = (
-        "body",
-        "credential",
-        "delivery",
-        "follower",
-        "forgotten",
-        "given_up",
-        "hurried",
-        "job",
-        "may_give_up",
-        "saved",
-        "saving",
-        "start",
-        "step",
-    )
-
-    def __init__(self, stored: Stored, job: Job, follower: str) -> None:
-        self.job = job
-        self.saved = stored.job
-        """The newest record that the store has."""
-        self.forgotten = False
-        """The store has lost the job, and will not have it back. It lives on here, for whoever waits for it here."""
-        self.start = stored.start
-        """The sealed start, until it is answered."""
-        self.credential = stored.credential
-        self.follower = follower
-        self.saving: asyncio.Task[None] | None = None
-        self.step: asyncio.Task[None] | None = None
-        """What is being done for the job, if anything is."""
-        self.may_give_up = False
-        """The step waits for an answer that may as well be asked for again."""
-        self.given_up = False
-        self.hurried = False
-        """Something said that looking now is worth while, whatever the plan says."""
-        self.body: bytes | None = None
-        """The outcome's body, once the job has ended."""
-        self.delivery: Delivery | None = None
 
 
 class Driver:
@@ -122,6 +73,7 @@ class Driver:
         self._lost = lost
         self._failed = failed
         self._answer_unsaved = answer_unsaved / 1000
+        self._saver = Saver(store, vault, policies, clock, random=random, failed=failed)
         self._entries: dict[str, Entry] = {}
         self._by_key: dict[str, str] = {}
         """Followed jobs by their keys in Orchestrator, as far as these are known."""
@@ -393,60 +345,18 @@ class Driver:
             self._feed.publish(entry.job, entry.body)
 
     async def _save(self, entry: Entry) -> None:
-        """Bring the store up to the newest record, one change at a time, each tried until its fate is known."""
         try:
-            while entry.saved.revision < entry.job.revision:
-                save = self._change(entry)
-                answer = await self._save_surely(entry, save)
-                if answer is Saved.MISSING and save.job.state is not State.STARTING:
-                    answer = await self._save_surely(entry, msgspec.structs.replace(save, restores=True))
-                if answer is Saved.FENCED:
-                    self._drop(entry)
-                    self._lost(entry.job.id)
-                    return
-                entry.forgotten = answer is Saved.MISSING
-                entry.saved = save.job
-                self._feed.publish(entry.saved, entry.body)
+            follows = await self._saver.catch_up(entry, self._publish_saved)
         finally:
             entry.saving = None
-        if entry.job.state.terminal:
+        if not follows:
+            self._drop(entry)
+            self._lost(entry.job.id)
+        elif entry.job.state.terminal:
             self._finish(entry)
 
-    def _change(self, entry: Entry) -> Save:
-        job, policy, now = entry.job, self._policy(entry), self._clock.now()
-        return Save(
-            job=self._vault.conceal(job),
-            revision=entry.saved.revision,
-            operation=f"{job.id}.{job.revision}.{self._random(6).hex()}",
-            keep=kept_for(job, policy, now),
-            tombstone=policy.retention + policy.tombstone,
-            key_keep=key_kept_for(job, policy, now),
-            start=entry.start,
-            credential=entry.credential,
-            body=entry.body,
-            delivery=entry.delivery,
-        )
-
-    async def _save_surely(self, entry: Entry, save: Save) -> Saved:
-        for tries in itertools.count():
-            pause = _SAVE_AGAIN[min(tries, len(_SAVE_AGAIN) - 1)]
-            try:
-                return await self._save_once(entry, save)
-            except StoreDown:
-                pass
-            except Exception as error:  # noqa: BLE001 - as anywhere here, a defect costs the job a pause
-                self._failed(error)
-                pause = _AFTER_DEFECT / 1000
-            await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
-
-    async def _save_once(self, entry: Entry, save: Save) -> Saved:
-        while True:
-            follower = entry.follower
-            answer = await self._store.save(save, follower)
-            # One that was on its way while this replica took over from its own former name is not fenced by another.
-            if answer is not Saved.FENCED or entry.follower == follower:
-                return answer
+    def _publish_saved(self, entry: Entry) -> None:
+        self._feed.publish(entry.saved, entry.body)
 
     def _delivery(self, job: Job) -> Delivery:
         assert job.callback_url is not None, "only a job with a callback has a delivery"
@@ -464,24 +374,3 @@ class Driver:
             del self._entries[entry.job.id]
             self._by_key.pop(entry.job.upstream_key or "", None)
             self._schedule.drop(entry.job.id)
-
-
-def kept_for(job: Job, policy: Policy, now: int) -> int:
-    """Return how long (ms) the store is to keep `job`'s record from `now`: while it lives, well past its last turn."""
-    if not job.state.terminal:
-        return max(job.deadline - now, 0) + policy.unknown_ttl + _SLACK
-    if job.callback_url is not None:
-        return max(policy.retention, SPAN)
-    return policy.refused_retention if job.refused else policy.retention
-
-
-def key_kept_for(job: Job, policy: Policy, now: int) -> int:
-    """Return how long (ms) from `now` another call with the job's key is a repetition of it; 0: no longer."""
-    if job.frees_key:
-        return 0
-    keep = kept_for(job, policy, now)
-    if job.key_scope is KeyScope.CALL:
-        return max(policy.retention + policy.tombstone, keep) if job.state.terminal else keep
-    if job.key_scope is KeyScope.RUN and not job.state.terminal:
-        return keep
-    return max(job.key_until - now, 0)

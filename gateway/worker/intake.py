@@ -13,10 +13,11 @@ from gateway.core.ids import PARTITIONS, make_id
 from gateway.core.job import Job, KeyScope
 from gateway.core.modes import CallerMode
 from gateway.core.policy import Deduplicate, Policy, SameCall
+from gateway.core.retention import kept_for
 from gateway.core.start import StartRequest
 from gateway.store.port import Created, Held, NewJob, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
-from gateway.worker.driver import Driver, kept_for
+from gateway.worker.driver import Driver
 
 _CHOOSE = "choose a new key for other arguments, or send the same arguments again"
 

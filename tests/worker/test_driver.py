@@ -14,9 +14,9 @@ from gateway.core.ids import partition_of
 from gateway.core.job import Leg, LegKind, Outcome, State
 from gateway.core.outcome import problem_outcome
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND, Pace, Policy
+from gateway.core.retention import kept_for
 from gateway.core.timing import poll_interval
 from gateway.store.port import Save, Stored
-from gateway.worker.driver import kept_for
 from tests.core.strategies import in_state
 from tests.worker.doubles import (
     ENDED,

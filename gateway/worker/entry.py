@@ -1,0 +1,51 @@
+"""One followed job, as the replica that follows it has it in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.core.delivery import Delivery
+from gateway.core.job import Job
+from gateway.store.port import Stored
+
+
+class Entry:
+    """One followed job: its newest record, and how much of it the store has."""
+
+    __slots__ = (
+        "body",
+        "credential",
+        "delivery",
+        "follower",
+        "forgotten",
+        "given_up",
+        "hurried",
+        "job",
+        "may_give_up",
+        "saved",
+        "saving",
+        "start",
+        "step",
+    )
+
+    def __init__(self, stored: Stored, job: Job, follower: str) -> None:
+        self.job = job
+        self.saved = stored.job
+        """The newest record that the store has."""
+        self.forgotten = False
+        """The store has lost the job, and will not have it back. It lives on here, for whoever waits for it here."""
+        self.start = stored.start
+        """The sealed start, until it is answered."""
+        self.credential = stored.credential
+        self.follower = follower
+        self.saving: asyncio.Task[None] | None = None
+        self.step: asyncio.Task[None] | None = None
+        """What is being done for the job, if anything is."""
+        self.may_give_up = False
+        """The step waits for an answer that may as well be asked for again."""
+        self.given_up = False
+        self.hurried = False
+        """Something said that looking now is worth while, whatever the plan says."""
+        self.body: bytes | None = None
+        """The outcome's body, once the job has ended."""
+        self.delivery: Delivery | None = None
