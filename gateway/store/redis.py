@@ -58,6 +58,11 @@ def _mapped() -> Iterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreDown(f"{type(error).__name__}: {error}") from error
+    except RuntimeError as error:
+        # What uvloop raises at a write on a connection that was cut just before; asyncio's own loop loses it in silence.
+        if "handler is closed" not in str(error):
+            raise
+        raise StoreDown(f"the connection is closed: {error}") from error
 
 
 def connect(settings: StoreSettings, url: str) -> RedisStore:
