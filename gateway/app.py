@@ -51,6 +51,9 @@ from gateway.worker.watches import Watches
 _ANSWER_LAST = 3.0
 """Seconds of the drain kept for answers that are given because the replica goes."""
 
+_HAND_OVER = 10.0
+"""Seconds after the drain for starts that are unanswered still: one that is cut off leaves its job in doubt."""
+
 _log = structlog.get_logger("gateway")
 
 
@@ -77,14 +80,14 @@ async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIt
         await gateway.leases.join(alone=config.store.url is None)
         background.spawn(gateway.leases.run(), name="leases")
         background.spawn(gateway.watches.listen(), name="wake-ups")
-        stack.push_async_callback(_stop, parts, config.web.drain / 1000)
+        stack.push_async_callback(_stop, parts)
         async with serving(gateway) as addresses:
             for name, address in addresses.items():
                 _log.info("listening", port=name, address=str(address), upstream=config.upstream.url)
             try:
                 yield addresses
             finally:
-                await _drain(gateway, parts.feed, config.web.drain / 1000)
+                await _drain(gateway, parts.feed)
 
 
 async def _store(stack: contextlib.AsyncExitStack, config: Config) -> RedisStore:
@@ -285,22 +288,23 @@ class Assembly:
         self.tasks.spawn(disown(self.store, new, follower, keep=keep, now=now), name=f"disown {new.job.id}")
 
 
-async def _drain(gateway: Gateway, feed: Feed, seconds: float) -> None:
+async def _drain(gateway: Gateway, feed: Feed) -> None:
     """Answer those who wait: as their jobs end while there is time, then with where their job will be."""
-    drain = gateway.drain
-    drain.begun = True
-    _log.info("draining", seconds=seconds, following=len(gateway.driver))
-    if await drain.idle(max(0.0, seconds - _ANSWER_LAST)):
-        return
+    drain, settings = gateway.drain, gateway.settings
+    drain.begin(settings.drain / 1000)
+    _log.info("draining", seconds=settings.drain / 1000, following=len(gateway.driver))
+    await asyncio.sleep(min(settings.drain_notice / 1000, drain.left))
+    await drain.idle(max(0.0, drain.left - _ANSWER_LAST))
+    # Even if nobody waits: whoever comes before the ports are closed must not be left waiting behind them.
     drain.hurry = True
     feed.wake_all()
     await drain.idle(_ANSWER_LAST)
 
 
-async def _stop(parts: Assembly, seconds: float) -> None:
+async def _stop(parts: Assembly) -> None:
     """Follow nothing any more, whatever the reason for leaving, and let others follow it at once."""
     parts.deliveries.stop()
-    await parts.gateway.driver.stop(seconds)
+    await parts.gateway.driver.stop(parts.drain.left + _HAND_OVER)
     with contextlib.suppress(StoreDown):
         await parts.gateway.leases.leave()
 

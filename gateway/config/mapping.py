@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.auth.settings import AuthSettings
-from gateway.config.model import ROUTE_START_RETRY, CallbackKeys, GatewayKeys, PolicyKeys, RouteKeys
+from gateway.config.model import DRAIN_NOTICE, ROUTE_START_RETRY, CallbackKeys, GatewayKeys, PolicyKeys, RouteKeys
 from gateway.core.modes import CallerMode
 from gateway.core.policy import Pace, Policy
 from gateway.observability.settings import LogSettings
@@ -130,8 +130,16 @@ def _web(keys: GatewayKeys) -> WebSettings:
         default_policy=policy(keys.defaults),
         base_path=urlsplit(keys.upstream.url).path,
         drain=keys.drain,
+        drain_notice=_drain_notice(keys),
         keep_alive=keys.keep_alive,
     )
+
+
+def _drain_notice(keys: GatewayKeys) -> int:
+    """Return for how long a stopping replica takes calls as ever: with a store of its own it is the only one."""
+    if keys.drain_notice is not None:
+        return keys.drain_notice
+    return DRAIN_NOTICE if keys.store.url else 0
 
 
 def _route(defaults: PolicyKeys, route: RouteKeys) -> Route:

@@ -31,6 +31,9 @@ _ROUTE = Route(name="", path="", trigger="")
 ROUTE_START_RETRY = 60 * SECOND
 """`start_retry` of configured routes: their callers wait for an outcome, where pass-through relays each answer."""
 
+DRAIN_NOTICE = 5 * SECOND
+"""`drain_notice` of replicas: a load balancer that asks every two seconds has noticed after two failures."""
+
 _LIST = Field(strict=False)  # YAML has lists, the settings tuples
 
 
@@ -217,6 +220,8 @@ class GatewayKeys(Keys):
     """Peers whose X-Forwarded-Host and X-Forwarded-Proto are believed."""
     drain: k.Duration = _WEB.drain
     """How long blocked callers are waited for when the replica stops."""
+    drain_notice: k.Duration | None = None
+    """How much of that, at least, new calls are taken: what load balancers need to notice. 5s; 0 with no store.url."""
     keep_alive: k.Positive = _WEB.keep_alive
     """How long a caller's idle connection is kept."""
     auth: k.NoAuth = False

@@ -13,11 +13,22 @@ class Drain:
     def __init__(self) -> None:
         self.begun = False
         """Readiness fails; connections are closed as they answer."""
+        self._ends = 0.0
         self.hurry = False
         """Waits end as if they had run out."""
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def begin(self, seconds: float) -> None:
+        """Begin a farewell that is to last `seconds` at most."""
+        self.begun = True
+        self._ends = asyncio.get_running_loop().time() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds left of it; 0 if there is none."""
+        return max(0.0, self._ends - asyncio.get_running_loop().time()) if self.begun else 0.0
 
     @contextmanager
     def answering(self) -> Iterator[None]:

@@ -52,5 +52,7 @@ class WebSettings(msgspec.Struct, frozen=True):
     """The path of the upstream's own base, which pass-through accepts too."""
     drain: int = 20_000
     """How long blocked callers are waited for when the replica stops."""
+    drain_notice: int = 0
+    """For how much of that, at least, calls are taken as ever: a load balancer takes a while to see readiness fail."""
     keep_alive: int = 75_000
     """How long an idle connection is kept."""

@@ -345,3 +345,12 @@ def test_no_error_repeats_a_secret(refusal, text):
     lines = refusal(text.format(s="hunter2"), {**ENVIRONMENT, "S": "hunter2"})
     assert lines
     assert "hunter2" not in "\n".join(lines)
+
+
+def test_a_replica_gives_load_balancers_notice(loaded):
+    """Five seconds, or as the file says; with a store of its own it is the only one, and nobody turns elsewhere."""
+    shared = MINIMAL + "keyring: k\nstore: {url: 'redis://h'}\n"
+    assert loaded(MINIMAL).web.drain_notice == 0
+    assert loaded(shared).web.drain_notice == 5_000
+    assert loaded(shared + "drain_notice: 0s\n").web.drain_notice == 0
+    assert loaded(MINIMAL + "drain_notice: 1s\n").web.drain_notice == 1_000

@@ -335,7 +335,7 @@ async def two_gateways(upstream_url: str, redis_url: str, directory):
     """Run two gateways on one store, with a lease of two seconds; give them and a client of each."""
     shared = written(
         directory,
-        f"upstream: {{url: {upstream_url}}}\nlisten: 127.0.0.1:0\n"
+        f"upstream: {{url: {upstream_url}}}\nlisten: 127.0.0.1:0\ndrain_notice: 0s\n"
         f"store: {{url: '{redis_url}', prefix: {with_store(redis_url).prefix}, timeout: 1s, lease: 2s}}\n",
     )
     env = {"CALLMODE_KEYRING": generate()}

@@ -56,3 +56,15 @@ async def test_idle_is_for_now():
         pass
     with drain.answering():
         assert not await drain.idle(1)
+
+
+async def test_a_farewell_has_an_end():
+    """What is left of it shrinks to nothing, and is nothing before it begins."""
+    drain = Drain()
+    assert (drain.begun, drain.left) == (False, 0)
+    drain.begin(5)
+    await asyncio.sleep(2)
+    assert drain.begun
+    assert drain.left == pytest.approx(3, abs=0.01)
+    await asyncio.sleep(60)
+    assert drain.left == 0
