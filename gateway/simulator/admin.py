@@ -8,6 +8,7 @@ GET  /_sim/jobs            every job; times are those of the loop, `now` among t
 POST /_sim/jobs/{id}/end   end a running job now
 GET  /_sim/faults          the faults ordered and not yet spent
 POST /_sim/faults          {"fault": name, "on": point, "times": n or null, "slug": slug or null}
+POST /_sim/tokens/expire   end every token that the identity server has issued
 POST /_sim/reset           forget all jobs, counts and orders
 """
 
@@ -25,6 +26,7 @@ from gateway.simulator.arguments import CONTROLS
 from gateway.simulator.counters import Counters
 from gateway.simulator.faults import FAULTS, Point, read_fault
 from gateway.simulator.jobs import Job, JobTable
+from gateway.simulator.oauth import Tokens
 from gateway.simulator.planning import FaultPlan, Order
 
 
@@ -32,9 +34,15 @@ class Admin:
     """The handlers below `/_sim`."""
 
     def __init__(
-        self, jobs: JobTable, counters: Counters, plan: FaultPlan, resets: Iterable[Callable[[], None]] = ()
+        self,
+        jobs: JobTable,
+        counters: Counters,
+        plan: FaultPlan,
+        tokens: Tokens,
+        resets: Iterable[Callable[[], None]],
     ) -> None:
         self._jobs = jobs
+        self._tokens = tokens
         self._counters = counters
         self._plan = plan
         self._resets = (jobs.clear, counters.reset, plan.clear, *resets)
@@ -49,6 +57,7 @@ class Admin:
         router.add_post("/_sim/jobs/{id}/end", self.end)
         router.add_get("/_sim/faults", self.orders)
         router.add_post("/_sim/faults", self.order)
+        router.add_post("/_sim/tokens/expire", self.expire)
         router.add_post("/_sim/reset", self.reset)
 
     async def describe(self, _: web.Request) -> web.Response:
@@ -103,6 +112,10 @@ class Admin:
             return _refuse(400, str(wrong))
         self._plan.orders.append(order)
         return _ok(order.as_dict())
+
+    async def expire(self, _: web.Request) -> web.Response:
+        """End every token; say how many were live."""
+        return _ok({"expired": self._tokens.expire()})
 
     async def reset(self, _: web.Request) -> web.Response:
         """Forget everything but the settings and the connections."""

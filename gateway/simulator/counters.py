@@ -15,8 +15,9 @@ class Counters:
     `starts` counts requests to a trigger and to `StartJobs`, refused ones included; `jobs` what came of them. `polls`
     are reads of the status URI of an AsyncRequestReply job; `legs` are calls held for a LongPolling job, the start
     included; `outputs` are reads of an output URI. Of the Jobs API, `lists` are lists of jobs, `limited` those of them
-    answered 429, `job_reads` reads of one job by id or key, `stops` requests to `StopJobs`, `blobs` reads of an
-    attachment's blob. `refused` are calls answered 401 or 403; `faults` are calls that went wrong on purpose.
+    answered 429, `job_reads` reads of one job by id or key, `stops` requests to `StopJobs`, `blobs` calls to the
+    attachments' storage. `token_requests` are requests for a token, `tokens` the tokens that were issued. `refused` are
+    calls answered 401 or 403; `faults` are calls that went wrong on purpose.
     """
 
     starts: int = 0
@@ -29,6 +30,8 @@ class Counters:
     job_reads: int = 0
     stops: int = 0
     blobs: int = 0
+    token_requests: int = 0
+    tokens: int = 0
     refused: int = 0
     faults: int = 0
     _transports: set[asyncio.BaseTransport] = field(default_factory=set, repr=False)

@@ -35,6 +35,8 @@ class Point(enum.StrEnum):
     """A read of one job by its id or key."""
     STOP = "stop"
     """A call to `StopJobs`."""
+    TOKEN = "token"  # noqa: S105 - a kind of call
+    """A request for a token."""
 
 
 class Stage(enum.Enum):

@@ -69,6 +69,15 @@ class Settings:
     forbidden_tokens: frozenset[str] = frozenset()
     """Tokens that are valid but lack the scope: 403."""
 
+    oauth_clients: Mapping[str, str] | None = None
+    """Clients of the identity server, id and secret; then only tokens that it issued are good, and those in `tokens`.
+
+    None is a tenant without one: any bearer token is good, or those in `tokens`."""
+    oauth_scopes: frozenset[str] = frozenset({"OR.Default", "OR.Execution", "OR.Folders", "OR.Jobs", "OR.Webhooks"})
+    """The scopes that a client may ask for (else `invalid_scope`)."""
+    token_lifetime: int = 3600
+    """Seconds that a token is good: its `expires_in`."""
+
     location: Literal["absolute", "relative"] = "absolute"
     """The form of every Location; relative ones start with a slash."""
     location_host: str | None = None

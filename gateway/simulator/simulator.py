@@ -27,7 +27,7 @@ class Simulator:
         self.counters = Counters()
         self._table = JobTable(retention=self.settings.retention, seed=self.settings.seed)
         self._tenant = Tenant(self.settings, self._table, self.counters)
-        self._admin = Admin(self._table, self.counters, self._tenant.plan, self._tenant.resets)
+        self._admin = Admin(self._table, self.counters, self._tenant.plan, self._tenant.tokens, self._tenant.resets)
 
     @property
     def jobs(self) -> Mapping[str, Job]:

@@ -2,7 +2,7 @@
 
 Targets are looked at as they stood in the request line. The tenant's own base path may be anything: the cloud has
 `/{org}/{tenant}/orchestrator_`, a standalone server nothing. Below it, `/t/` leads to triggers and `/odata/` (and a few
-of `/api/`) to the APIs.
+of `/api/`) to the APIs. The identity server is beside it, below `…/identity_` or `/identity`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from urllib.parse import unquote
 
 _SEGMENTS = r"(?:/(?!t/)[^/?]+)*?"
 _CLOUD_TRIGGER = re.compile(r"(?P<base>/.*?/orchestrator_)/t/(?P<rest>[^?]+)")
+_IDENTITY = re.compile(
+    rf"(?P<base>{_SEGMENTS}/identity_?)/(?P<rest>connect/token|\.well-known/openid-configuration)(?:\?|$)"
+)
 _CLOUD_API = re.compile(rf"(?P<base>{_SEGMENTS}/orchestrator_)/(?P<rest>(?:odata|api)/[^?]+)")
 _ANY_API = re.compile(rf"(?P<base>{_SEGMENTS})/(?P<rest>(?:odata|api)/[^?]+)")
 _ANY_TRIGGER = re.compile(r"(?P<base>(?:/[^?]*?)??)/t/(?P<rest>[^?]+)")
@@ -36,10 +39,20 @@ class Resource:
     path: str
 
 
-def read_target(target: str) -> Invocation | Resource | None:
-    """Return the trigger or the API resource that a request target names, or None."""
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The identity server: the path that it is below, and whether its token endpoint is meant or its discovery."""
+
+    base: str
+    token: bool
+
+
+def read_target(target: str) -> Invocation | Resource | Identity | None:
+    """Return the trigger, the API resource or the identity server's endpoint that a request target names, or None."""
     if match := _CLOUD_TRIGGER.match(target):
         return _invocation(match)
+    if match := _IDENTITY.match(target):
+        return Identity(match["base"], match["rest"] == "connect/token")
     if match := _CLOUD_API.match(target) or _ANY_API.match(target):
         return Resource(match["base"], unquote(match["rest"]))
     if match := _ANY_TRIGGER.match(target):

@@ -1,4 +1,4 @@
-"""One dispatcher over all that a tenant serves: jobs' URIs, blobs, triggers, APIs."""
+"""One dispatcher over all that a tenant serves: jobs' URIs, blobs, triggers, APIs, tokens."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from gateway.simulator.jobs import JobTable
 from gateway.simulator.jobs_api import JobsApi
 from gateway.simulator.links import Links, read_link
 from gateway.simulator.metadata import Metadata
+from gateway.simulator.oauth import IdentityServer, Tokens
 from gateway.simulator.planning import FaultPlan
 from gateway.simulator.service import Service
 from gateway.simulator.settings import Settings
-from gateway.simulator.targets import Invocation, Resource, read_target
+from gateway.simulator.targets import Identity, Invocation, Resource, read_target
 from gateway.simulator.triggers import Triggers
 from gateway.simulator.wire import BrokenResponse, Script, Stalls
 
@@ -29,7 +30,8 @@ from gateway.simulator.wire import BrokenResponse, Script, Stalls
 class Tenant:
     """Puts the handlers together and sends every request to the one that it is for.
 
-    `plan` decides on faults; `resets` make the parts forget what they have seen.
+    `plan` decides on faults; `tokens` are those of the identity server; `resets` make the parts forget what they have
+    seen (tokens are kept: a client that has one goes on).
     """
 
     def __init__(self, settings: Settings, jobs: JobTable, counters: Counters) -> None:
@@ -37,7 +39,9 @@ class Tenant:
         self._counters = counters
         self._stalls = Stalls()
         self.plan = FaultPlan(settings, counters)
-        access = Access(settings, counters)
+        self.tokens = Tokens(settings.token_lifetime)
+        self._identity = IdentityServer(settings, self.tokens, counters, self.plan)
+        access = Access(settings, counters, self.tokens)
         catalog = Catalog(settings)
         clock = WallClock(settings.clock_skew)
         links = Links(secrets.token_bytes(32))
@@ -82,6 +86,8 @@ class Tenant:
                 return await self._triggers.start(request, invocation, origin)
             case Resource() as resource:
                 return await self._service.answer(request, resource, origin)
+            case Identity() as identity:
+                return await self._identity.answer(request, identity, origin)
         return answers.error(404, "Not found.", 0)
 
 

@@ -16,7 +16,7 @@ async def test_describes_itself(tenant):
     described = (await t.call("GET", "/_sim", {})).json
     assert described["arguments"] == CONTROLS
     assert set(described["faults"]) == set(FAULTS)
-    assert described["on"] == ["start", "status", "leg", "output", "list", "job", "stop"]
+    assert described["on"] == ["start", "status", "leg", "output", "list", "job", "stop", "token"]
 
 
 @pytest.mark.looptime
