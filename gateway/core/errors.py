@@ -10,7 +10,9 @@ Problem
 │   ├── BadCallback           400  bad-callback-url
 │   ├── CancelUnavailable     400  cancel-unavailable
 │   ├── CredentialMissing     401  credential-missing
+│   ├── SignatureInvalid      401  signature-invalid
 │   ├── CredentialUnproven    403  credential-unproven
+│   ├── ReadOnlyLink          403  read-only-link
 │   ├── PrefetchRefused       403  prefetch-refused
 │   ├── NotATrigger           404  not-a-trigger
 │   ├── NotFound              404  not-found
@@ -150,6 +152,18 @@ class CredentialUnproven(CallerProblem):
     """The token claims to be the job's owner, and the upstream has not confirmed it yet."""
 
     status, code, title = 403, "credential-unproven", "The upstream has not accepted this token yet"
+
+
+class SignatureInvalid(CallerProblem):
+    """A webhook is not signed with a secret that is known here."""
+
+    status, code, title = 401, "signature-invalid", "The signature is missing or wrong"
+
+
+class ReadOnlyLink(CallerProblem):
+    """The link lets whoever has it read the job; this would change it."""
+
+    status, code, title = 403, "read-only-link", "The link is good for reading only"
 
 
 class PrefetchRefused(CallerProblem):
