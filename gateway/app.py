@@ -18,14 +18,13 @@ from gateway.auth.links import Signer
 from gateway.config import Config
 from gateway.core.events import Event
 from gateway.core.job import Job
-from gateway.core.outcome import Origins
 from gateway.observability.job_log import JobLog
 from gateway.observability.traces import JobTraces, provider
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.port import NewJob, StoreDown
 from gateway.store.redis import RedisStore, connect
-from gateway.upstream.http1 import ClientOptions, Http1Client
-from gateway.upstream.triggers import Triggers
+from gateway.upstream.assembly import UpstreamAssembly
+from gateway.upstream.orchestrator import Orchestrator
 from gateway.web.drain import Drain
 from gateway.web.gateway import Gateway
 from gateway.web.routing import RoutePolicies
@@ -127,7 +126,7 @@ class Assembly:
 
     def __init__(self, config: Config, store: RedisStore, keyring: Keyring, stack: contextlib.AsyncExitStack) -> None:
         self._config = config
-        self._own_credential = config.upstream.bearer is not None
+        self._own_credential = config.upstream.own_credential
         self._stack = stack
         self.store = store
         self.keyring = keyring
@@ -146,19 +145,9 @@ class Assembly:
         return Tasks(_defect)
 
     @cached_property
-    def triggers(self) -> Triggers:
-        """The upstream, over its pool of connections."""
-        upstream = self._config.upstream
-        options = ClientOptions(
-            connect_timeout=upstream.connect_timeout / 1000,
-            connections_per_origin=upstream.max_connections,
-            keep_alive=upstream.idle_timeout / 1000,
-            max_body=upstream.max_answer,
-            ca_file=upstream.ca_file,
-        )
-        client = Http1Client(options)
-        self._stack.push_async_callback(client.close)
-        return Triggers(client, Origins(upstream.url, upstream.allowed_hosts), upstream.bearer)
+    def upstream(self) -> Orchestrator:
+        """Orchestrator, over its pool of connections."""
+        return UpstreamAssembly(self._config.upstream, self.tasks.spawn, self._stack).orchestrator
 
     @cached_property
     def job_log(self) -> JobLog:
@@ -194,7 +183,7 @@ class Assembly:
         """The jobs that are followed here."""
         return Driver(
             store=self.store,
-            upstream=self.triggers,
+            upstream=self.upstream,
             vault=self.vault,
             policies=self.policies,
             clock=self.clock,
@@ -267,7 +256,7 @@ class Assembly:
             links=self.links,
             vault=self.vault,
             store=self.store,
-            triggers=self.triggers,
+            upstream=self.upstream,
             clock=self.clock,
             tasks=self.tasks,
             driver=self.driver,

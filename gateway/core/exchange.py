@@ -47,6 +47,8 @@ class Reason(enum.StrEnum):
     """What came back is not HTTP/1.1, or has a field that may not be passed on."""
     TOO_LARGE = "too-large"
     """The answer's head or body is over the limit."""
+    CREDENTIAL = "credential"
+    """The gateway was refused a credential of its own to send it with."""
 
 
 class Request(msgspec.Struct, frozen=True):

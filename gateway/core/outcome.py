@@ -92,7 +92,7 @@ def judge_start(exchanged: Exchanged, context: StartContext) -> e.Event:
     Certain failures come back as `StartRefused` with `frees_key`; whether they are tried again is the driver's policy.
     """
     if isinstance(exchanged, Failure):
-        return _failed_start(exchanged)
+        return failed_start(exchanged)
     answer = exchanged
     if answer.status < 300:
         return _accepted_start(answer, context)
@@ -100,14 +100,15 @@ def judge_start(exchanged: Exchanged, context: StartContext) -> e.Event:
         return _followed(answer, context, UpstreamMode.LONG_POLL, LegKind.HOLD)
     if answer.status < 400:
         return e.StartAmbiguous(f"the upstream answered the start with {answer.status}, which no call mode has")
-    return _error_start(answer, context)
+    return refused_start(answer, context)
 
 
-def _failed_start(failure: Failure) -> e.Event:
+def failed_start(failure: Failure) -> e.Event:
+    """Say what a start means that was not answered."""
     if failure.sent:
         return e.StartAmbiguous(f"the start was sent and gave no whole answer ({_words(failure)})")
-    problem = UpstreamUnreachable(f"nothing was sent: {_words(failure)}")
-    return e.StartRefused(problem_outcome(problem), frees_key=True)
+    kind = UpstreamCredentials if failure.reason is Reason.CREDENTIAL else UpstreamUnreachable
+    return e.StartRefused(problem_outcome(kind(f"nothing was sent: {_words(failure)}")), frees_key=True)
 
 
 def _accepted_start(answer: Answer, context: StartContext) -> e.Event:
@@ -137,7 +138,8 @@ def _followed(answer: Answer, context: StartContext, mode: UpstreamMode, kind: L
     return e.Followed(mode, Leg(kind, url))
 
 
-def _error_start(answer: Answer, context: StartContext) -> e.Event:
+def refused_start(answer: Answer, context: StartContext) -> e.Event:
+    """Say what an answer of 400 or above to a start means."""
     html = _is_html(answer)
     if answer.status == 429 and not html:
         return e.StartRefused(_refusal(answer), frees_key=True, hint=retry_after(answer))
@@ -162,7 +164,7 @@ def judge_read(exchanged: Exchanged, leg: Leg, origins: Origins, redirects: int 
     `redirects` and `failures`: those that came in a row just before, as the record counts them.
     """
     if isinstance(exchanged, Failure):
-        return _failed_read(exchanged, leg, failures)
+        return failed_read(exchanged, leg, failures)
     answer = exchanged
     hint = retry_after(answer)
     if answer.status in {401, 429}:
@@ -174,19 +176,31 @@ def judge_read(exchanged: Exchanged, leg: Leg, origins: Origins, redirects: int 
     if leg.kind is LegKind.STATUS and answer.status in {200, 202}:
         return e.StillRunning(hint)
     if _cut(answer):
-        return _cut_short("the answer was cut short", leg, failures, hint)
+        return cut_short("the answer was cut short", leg, failures, hint)
     return e.Ended(outcome_of(answer))
 
 
-def _failed_read(failure: Failure, leg: Leg, failures: int) -> e.Event:
+def disallowed(leg: Leg, origins: Origins) -> e.Lost | None:
+    """Return what it means that `leg` may not be read; None if it may.
+
+    Then the configuration has changed since the leg was saved, and the credential does not leave for there.
+    """
+    if origins.permits(leg.url):
+        return None
+    return e.Lost(f"{origins.setting} no longer allows the host that the job is followed on", LOCATION_REFUSED)
+
+
+def failed_read(failure: Failure, leg: Leg, failures: int) -> e.Event:
+    """Say what a read of `leg` means that was not answered; `failures`: those in a row just before."""
     if failure.reason is Reason.TOO_LARGE:
         return e.GaveUp(problem_outcome(OutcomeUnreadable("the outcome is larger than limits.answer")))
     if failure.reason is Reason.TRUNCATED:
-        return _cut_short(_words(failure), leg, failures)
+        return cut_short(_words(failure), leg, failures)
     return e.ReadFailed(_words(failure))
 
 
-def _cut_short(why: str, leg: Leg, failures: int, hint: int = 0) -> e.Event:
+def cut_short(why: str, leg: Leg, failures: int, hint: int = 0) -> e.Event:
+    """Say what an answer of `leg` means that is not whole."""
     # An upstream that cuts every answer would have us read until the deadline; a status is worth that, an end is not.
     if leg.kind is not LegKind.STATUS and failures >= MAX_UNREADABLE:
         return e.GaveUp(problem_outcome(OutcomeUnreadable(f"after {failures + 1} reads, {why}")))

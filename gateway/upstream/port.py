@@ -1,8 +1,10 @@
-"""The upstream client's port: send one request once, and say exactly what came of it."""
+"""What the upstream's adapters need: a client that sends one request once, and a way to run things beside requests."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from gateway.core.exchange import Exchanged, Request
 
@@ -20,4 +22,12 @@ class Client(Protocol):
 
     async def close(self) -> None:
         """Close every connection. Exchanges under way end as failures."""
+        ...
+
+
+class Spawn(Protocol):
+    """Runs something in the background, supervised."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None) -> asyncio.Task[Any]:
+        """Run `coroutine`; its failure is told elsewhere."""
         ...

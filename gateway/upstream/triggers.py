@@ -10,9 +10,9 @@ from gateway.core import events as e
 from gateway.core.exchange import Headers, Request
 from gateway.core.job import Leg
 from gateway.core.modes import UpstreamMode
-from gateway.core.outcome import LOCATION_REFUSED, Origins, StartContext, judge_read, judge_start
+from gateway.core.outcome import Origins, StartContext, disallowed, judge_read, judge_start
 from gateway.core.start import StartRequest
-from gateway.upstream.port import Client
+from gateway.upstream.credentials import Authorized
 
 _READ_HEADERS: Headers = (
     ("Accept", "*/*"),
@@ -22,12 +22,11 @@ _READ_HEADERS: Headers = (
 
 
 class Triggers:
-    """Starts jobs and reads their legs. `own_bearer` is the gateway's credential; None: each job brings its own."""
+    """Starts jobs and reads their legs."""
 
-    def __init__(self, client: Client, origins: Origins, own_bearer: str | None = None) -> None:
-        self._client = client
+    def __init__(self, calls: Authorized, origins: Origins) -> None:
+        self._calls = calls
         self._origins = origins
-        self._own_bearer = own_bearer
 
     async def start(
         self,
@@ -39,22 +38,17 @@ class Triggers:
         max_idle: int,
     ) -> e.Event:
         """Send `start`, once, and say what it came to. Times are milliseconds."""
-        headers = (*start.headers, *self._authorization(bearer))
-        request = Request(start.method, start.url, headers, start.body)
-        exchanged = await self._client.exchange(request, timeout=timeout / 1000, max_idle=max_idle / 1000)
-        return judge_start(exchanged, StartContext(start.url, asked, self._origins, self._own_bearer is not None))
+        request = Request(start.method, start.url, start.headers, start.body)
+        exchanged = await self._calls.exchange(request, bearer, timeout=timeout / 1000, max_idle=max_idle / 1000)
+        return judge_start(exchanged, StartContext(start.url, asked, self._origins, self._calls.own))
 
     async def read(
         self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0, failures: int = 0
     ) -> e.Event:
         """Read `leg` once and say what it came to. `timeout` is milliseconds; the counts are the record's."""
-        if not self._origins.permits(leg.url):
-            # The configuration has changed since the leg was saved; the credential does not leave for there.
-            return e.Lost(
-                f"{self._origins.setting} no longer allows the host that the job is followed on", LOCATION_REFUSED
-            )
-        request = Request("GET", leg.url, (*_READ_HEADERS, *self._authorization(bearer)))
-        exchanged = await self._client.exchange(request, timeout=timeout / 1000)
+        if (lost := disallowed(leg, self._origins)) is not None:
+            return lost
+        exchanged = await self._calls.exchange(Request("GET", leg.url, _READ_HEADERS), bearer, timeout=timeout / 1000)
         return judge_read(exchanged, leg, self._origins, redirects, failures)
 
     async def accepts(self, leg: Leg, bearer: str, *, timeout: int) -> bool:
@@ -63,7 +57,3 @@ class Triggers:
         Only what nobody else is told counts: of a stranger's token, too, a 403 or 404 is an answer like any outcome.
         """
         return isinstance(await self.read(leg, bearer, timeout=timeout), e.StillRunning | e.Redirected)
-
-    def _authorization(self, bearer: str | None) -> Headers:
-        token = self._own_bearer or bearer
-        return () if token is None else (("Authorization", f"Bearer {token}"),)

@@ -98,7 +98,7 @@ async def _accepted_upstream(gateway: Gateway, job: Job, caller: Caller) -> bool
     leg = gateway.vault.reveal(job).leg
     if caller.bearer is None or leg is None or leg.kind is not LegKind.STATUS:
         return False
-    return await gateway.triggers.accepts(leg, caller.bearer, timeout=_PROOF_TIMEOUT)
+    return await gateway.upstream.accepts(leg, caller.bearer, timeout=_PROOF_TIMEOUT)
 
 
 def _offer(gateway: Gateway, job: Job, caller: Caller) -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.auth.keyring import Keyring
 from gateway.auth.links import Signer
 from gateway.store.port import Store
-from gateway.upstream.triggers import Triggers
+from gateway.upstream.orchestrator import Orchestrator
 from gateway.web.drain import Drain
 from gateway.web.settings import WebSettings
 from gateway.worker.clock import Clock
@@ -38,7 +38,7 @@ class Gateway:
     links: Links
     vault: Vault
     store: Store
-    triggers: Triggers
+    upstream: Orchestrator
     clock: Clock
     tasks: Tasks
     driver: Driver

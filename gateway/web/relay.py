@@ -25,7 +25,7 @@ async def forget(request: web.Request, start: StartRequest, caller: Caller, poli
     note(request, mode="forget", tracked=False)
     # Who forgets may well go without waiting for the answer: the start is sent all the same.
     event = await gateway.tasks.finish(
-        gateway.triggers.start(
+        gateway.upstream.start(
             start,
             policy.upstream_mode,
             caller.bearer,

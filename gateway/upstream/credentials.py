@@ -1,0 +1,112 @@
+"""What a request to Orchestrator authenticates with, and the sending of requests with it.
+
+Three kinds: the caller's own bearer passed on, a fixed bearer of the gateway's, and OAuth client credentials
+(`oauth.py`). A token that cannot be had is a failure of the exchange in which nothing was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import msgspec
+
+from gateway.core.exchange import Answer, Exchanged, Failure, Reason, Request
+from gateway.upstream.port import Client
+
+
+class Credential(Protocol):
+    """One kind of credential."""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the gateway's own, rather than the caller's."""
+        ...
+
+    async def bearer(self, callers: str | None) -> str | Failure | None:
+        """Return the token to send, given the caller's; None sends none. `Failure`: there is none to be had now."""
+        ...
+
+    def refused(self, token: str) -> bool:
+        """Take note that the upstream answered `token` with 401; return whether another may be had for it."""
+        ...
+
+
+class PassedOn:
+    """Each caller's own bearer."""
+
+    own = False
+
+    async def bearer(self, callers: str | None) -> str | None:
+        """Return the caller's."""
+        return callers
+
+    def refused(self, token: str) -> bool:  # noqa: ARG002 - it is its caller's to renew
+        """Return False."""
+        return False
+
+
+class FixedBearer:
+    """A token that the configuration gives, such as a personal access token."""
+
+    own = True
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def bearer(self, callers: str | None) -> str:  # noqa: ARG002 - callers have no credential here
+        """Return it."""
+        return self._token
+
+    def refused(self, token: str) -> bool:  # noqa: ARG002 - it is its operator's to renew
+        """Return False."""
+        return False
+
+
+class Authorized:
+    """Sends requests under a credential."""
+
+    def __init__(self, client: Client, credential: Credential) -> None:
+        self._client = client
+        self._credential = credential
+
+    @property
+    def own(self) -> bool:
+        """Whether the credential is the gateway's own."""
+        return self._credential.own
+
+    async def exchange(
+        self, request: Request, callers: str | None, *, timeout: float, max_idle: float | None = None
+    ) -> Exchanged:
+        """Send `request` as `Client.exchange` does, with a token. Times are seconds.
+
+        Answered 401, it is sent once more where the credential has another token: authentication comes before
+        anything else, so what was refused for its token did nothing, were it a start.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        token = await self._token(callers, timeout)
+        exchanged = await self._send(request, token, deadline, max_idle)
+        if isinstance(token, str) and isinstance(exchanged, Answer) and exchanged.status == 401:
+            left = deadline - asyncio.get_running_loop().time()
+            if self._credential.refused(token) and left > 0:
+                other = await self._token(callers, left)
+                return await self._send(request, other, deadline, max_idle) if isinstance(other, str) else exchanged
+        return exchanged
+
+    async def _token(self, callers: str | None, timeout: float) -> str | Failure | None:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._credential.bearer(callers)
+        except TimeoutError:
+            return Failure(Reason.TIMEOUT, sent=False, detail="no token came in time")
+
+    async def _send(
+        self, request: Request, token: str | Failure | None, deadline: float, max_idle: float | None
+    ) -> Exchanged:
+        if isinstance(token, Failure):
+            return token
+        if token is not None:
+            headers = (*request.headers, ("Authorization", f"Bearer {token}"))
+            request = msgspec.structs.replace(request, headers=headers)
+        left = deadline - asyncio.get_running_loop().time()
+        return await self._client.exchange(request, timeout=left, max_idle=max_idle)

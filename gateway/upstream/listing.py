@@ -1,0 +1,91 @@
+"""Lists and single documents of the Jobs API, for those who look for something in them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.core.exchange import Answer, Failure, Request
+from gateway.core.jobs_api import JobDocument, folder_headers, job_in, job_leg, jobs_in, list_url
+from gateway.core.outcome import retry_after
+from gateway.upstream.budget import Budget
+from gateway.upstream.credentials import Authorized
+
+_TIMEOUT = 30.0
+"""Seconds for one call."""
+_PAGE = 1000
+"""The largest that Orchestrator gives."""
+_PAGES = 5
+"""A filter that matches more than this is none that could find one job."""
+
+READ_HEADERS = (("Accept", "application/json"), ("Accept-Encoding", "identity"))
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A folder as one credential sees it."""
+
+    folder: str | None
+    bearer: str | None
+    """The caller's; of no effect where the gateway has its own."""
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """No answer that says anything of jobs. `hint`: milliseconds that Orchestrator, or a budget, asks to wait."""
+
+    why: str
+    hint: int = 0
+
+
+class Listing:
+    """Asks Orchestrator below `base`, a page of `page` jobs at a time."""
+
+    def __init__(self, calls: Authorized, base: str, page: int = _PAGE) -> None:
+        self._calls = calls
+        self._base = base
+        self._page = page
+
+    async def matching(self, where: Place, condition: str, budget: Budget) -> list[JobDocument] | Trouble:
+        """Return the jobs of a folder that an OData filter matches, without their arguments."""
+        jobs: list[JobDocument] = []
+        for page in range(_PAGES):
+            if wait := budget.take():
+                return Trouble("the calls that may list jobs (calls_per_minute) are used up for now", wait)
+            answer = await self.get(where, self._list_url(condition, page * self._page))
+            if isinstance(answer, Trouble):
+                return answer
+            if answer.status == 429:
+                budget.close(retry_after(answer))
+            found = jobs_in(answer) if answer.status == 200 else None
+            if found is None:
+                return _unusable(answer)
+            jobs += found
+            if len(found) < self._page:
+                return jobs
+        return Trouble("Orchestrator lists too many jobs of that time")
+
+    async def one(self, where: Place, key: str) -> JobDocument | Trouble | None:
+        """Return the job of a key, with its arguments; None if Orchestrator has none."""
+        answer = await self.get(where, job_leg(self._base, key, where.folder).url)
+        if isinstance(answer, Trouble):
+            return answer
+        if answer.status == 404:
+            return None
+        job = job_in(answer) if answer.status == 200 else None
+        return _unusable(answer) if job is None else job
+
+    async def get(self, where: Place, url: str) -> Answer | Trouble:
+        """Return the answer to a read in a folder, whatever its status."""
+        request = Request("GET", url, (*READ_HEADERS, *folder_headers(where.folder)))
+        exchanged = await self._calls.exchange(request, where.bearer, timeout=_TIMEOUT)
+        if isinstance(exchanged, Failure):
+            return Trouble(f"the Jobs API was not reached ({exchanged.reason.value})")
+        return exchanged
+
+    def _list_url(self, condition: str, skip: int) -> str:
+        options = f"$filter={quote(condition, safe='')}&$select=Id,Key,State,Reference&$orderby=Id&$top={self._page}"
+        return f"{list_url(self._base)}?{options}&$skip={skip}"
+
+
+def _unusable(answer: Answer) -> Trouble:
+    return Trouble(f"the Jobs API answered {answer.status} and nothing of jobs", retry_after(answer))

@@ -1,0 +1,59 @@
+"""Orchestrator as the worker sees it: triggers and the Jobs API behind one port."""
+
+from __future__ import annotations
+
+from gateway.core import events as e
+from gateway.core.job import Job, Leg, LegKind, StopStrategy
+from gateway.core.modes import UpstreamMode
+from gateway.core.policy import Binding
+from gateway.core.start import StartRequest
+from gateway.upstream.jobs_api import JobsApi
+from gateway.upstream.triggers import Triggers
+
+
+class Orchestrator:
+    """The worker's `Upstream`: hands each action to the one of the two that it belongs to. Times are milliseconds."""
+
+    def __init__(self, triggers: Triggers, jobs: JobsApi) -> None:
+        self._triggers = triggers
+        self._jobs = jobs
+
+    def job_leg(self, key: str, folder: str | None) -> Leg:
+        """Return what is read of the job of a key in Orchestrator. Raises ValueError for a key that is no GUID."""
+        return self._jobs.job_leg(key, folder)
+
+    async def start(
+        self,
+        start: StartRequest,
+        asked: UpstreamMode | None,
+        bearer: str | None,
+        *,
+        timeout: int,
+        max_idle: int,
+    ) -> e.Event:
+        """Send a start once and say what it came to."""
+        if asked is UpstreamMode.JOBS:
+            return await self._jobs.start(start, bearer, timeout=timeout, max_idle=max_idle)
+        return await self._triggers.start(start, asked, bearer, timeout=timeout, max_idle=max_idle)
+
+    async def reconcile(self, job: Job, binding: Binding, bearer: str | None, *, timeout: int) -> e.Event:
+        """Ask what became of a job whose start is in doubt: `Followed` if exactly one is it, else `NoVerdict`."""
+        return await self._jobs.reconcile(job, binding, bearer, timeout=timeout)
+
+    async def stop(
+        self, job: Job, binding: Binding, strategy: StopStrategy, bearer: str | None, *, timeout: int
+    ) -> e.Event:
+        """Ask for the job to be stopped: `StopSent` or `StopFailed`; `Located` if only its key was found so far."""
+        return await self._jobs.stop(job, binding, strategy, bearer, timeout=timeout)
+
+    async def read(
+        self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0, failures: int = 0
+    ) -> e.Event:
+        """Read a leg once and say what it came to."""
+        if leg.kind is LegKind.JOB:
+            return await self._jobs.read(leg, bearer, timeout=timeout, failures=failures)
+        return await self._triggers.read(leg, bearer, timeout=timeout, redirects=redirects, failures=failures)
+
+    async def accepts(self, leg: Leg, bearer: str, *, timeout: int) -> bool:
+        """Whether the upstream lets `bearer` read `leg`; see `Triggers.accepts`, which alone can tell."""
+        return leg.kind is not LegKind.JOB and await self._triggers.accepts(leg, bearer, timeout=timeout)
