@@ -84,6 +84,8 @@ class Stored(msgspec.Struct, frozen=True):
     start: bytes | None
     credential: bytes | None
     requests: Requests = Requests()
+    taken: int = 0
+    """How often it has been taken over since it last got on."""
 
 
 class Save(msgspec.Struct, frozen=True):

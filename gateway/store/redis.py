@@ -40,13 +40,16 @@ from gateway.store.port import (
     StoreDown,
     Wake,
 )
-from gateway.store.requirements import judge
-from gateway.store.scripts import Argument, Script, source
+from gateway.store.requirements import Unsuitable, judge
+from gateway.store.scripts import Argument, Script, into_reserve, source
 from gateway.store.settings import StoreSettings
 from gateway.store.topology import Servers, servers
 
 _TAKE_BATCH = 500
 """Rows taken over in one pipeline."""
+
+_REFUSED_WHEN_FULL = frozenset({"create", "announce"})
+"""Scripts that a server which has reached its `maxmemory` refuses: new jobs wait, so that those there are can end."""
 
 _MARKS_KEPT = 400 * DAY
 """Longer than any job and its tombstone; every start of a gateway renews it."""
@@ -58,11 +61,6 @@ def _mapped() -> Iterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreDown(f"{type(error).__name__}: {error}") from error
-    except RuntimeError as error:
-        # What uvloop raises at a write on a connection that was cut just before; asyncio's own loop loses it in silence.
-        if "handler is closed" not in str(error):
-            raise
-        raise StoreDown(f"the connection is closed: {error}") from error
 
 
 def connect(settings: StoreSettings, url: str) -> RedisStore:
@@ -95,7 +93,7 @@ class RedisStore:
 
     @cached_property
     def _take(self) -> Script:
-        return self._script("take")
+        return self._durable("take")
 
     @cached_property
     def _watch(self) -> Script:
@@ -126,15 +124,18 @@ class RedisStore:
         return self._script("beat")
 
     def _script(self, name: str) -> Script:
-        return Script(self._redis, source(name))
+        return Script(self._redis, self._source(name))
 
     def _durable(self, name: str) -> Script:
         settings = self._settings
         if not settings.wait_replicas:
             return self._script(name)
         return DurableScript(
-            self._servers.writes, source(name), replicas=settings.wait_replicas, timeout=settings.wait_timeout
+            self._servers.writes, self._source(name), replicas=settings.wait_replicas, timeout=settings.wait_timeout
         )
+
+    def _source(self, name: str) -> str:
+        return source(name) if name in _REFUSED_WHEN_FULL or not self._servers.flags else into_reserve(source(name))
 
     async def create(self, new: NewJob, follower: str, *, keep: int) -> Created | Held | KeyTaken:
         """See the port."""
@@ -394,6 +395,15 @@ class RedisStore:
                     told = {}  # Managed servers do not tell; `durability: disk` then cannot be promised.
                 said = {_text(name): _text(value) for name, value in told.items()}
                 judge(said, durability=self._settings.durability)
+            await self._knows_flags()
+
+    async def _knows_flags(self) -> None:
+        try:
+            await self._beat([self._keys.replicas], ["", 0, "", ""])
+        except ResponseError as error:
+            if "compiling" in str(error):
+                raise Unsuitable("the store is too old: it must be Redis 7.0 or Valkey 7.2, or newer") from error
+            raise
 
     async def acknowledge(self, marks: Sequence[str]) -> bool:
         """See the port."""
@@ -401,7 +411,8 @@ class RedisStore:
             known = {_bytes(mark).decode() for mark in await self._redis.smembers(self._keys.keyring)}
             if known and not known & set(marks):
                 return False
-            await self._redis.sadd(self._keys.keyring, *marks)
+            if not known.issuperset(marks):  # A server that is full takes no new ones, and is no reason not to start.
+                await self._redis.sadd(self._keys.keyring, *marks)
             await self._redis.pexpire(self._keys.keyring, _MARKS_KEPT)
         return True
 
@@ -445,10 +456,12 @@ def _reads(decode: Callable[[bytes], object], record: bytes | None) -> bool:
 
 
 def _row(answer: list[bytes]) -> Row:
-    kind, record, start, credential, cancel, verdict = answer
+    kind, record, start, credential, cancel, verdict, taken = answer
     if kind == b"delivery":
         return decode_delivery(record)
-    return Stored(_readable(record), start or None, credential or None, _requests(cancel or None, verdict or None))
+    return Stored(
+        _readable(record), start or None, credential or None, _requests(cancel or None, verdict or None), taken
+    )
 
 
 def _requests(cancel: bytes | None, verdict: bytes | None) -> Requests:

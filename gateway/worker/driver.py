@@ -20,7 +20,7 @@ from gateway.core.ids import make_id, partition_of
 from gateway.core.job import Job, State
 from gateway.core.outcome import problem_outcome
 from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
-from gateway.core.policy import SECOND, Binding, Policy
+from gateway.core.policy import MINUTE, SECOND, Binding, Policy
 from gateway.store.port import Requests, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.entry import Entry
@@ -31,6 +31,10 @@ from gateway.worker.schedule import Schedule
 from gateway.worker.tasks import Tasks
 
 _AFTER_DEFECT = 5 * SECOND
+
+_SUSPECT = 3
+"""Take-overs of a job in a row, without its getting on in between, after which the next is in no hurry."""
+_LONGEST_PAUSE = 5 * MINUTE
 
 _HEED_BATCH = 500
 """Jobs that the store is asked about in one go."""
@@ -103,7 +107,11 @@ class Driver:
         if entry.job.upstream_key is not None:
             self._by_key[entry.job.upstream_key] = stored.job.id
         self._feed.publish(stored.job)
-        if stored.requests == Requests():
+        if stored.taken > _SUSPECT:
+            # It may be what ended those who followed it: then it ends no more of us than one at a time, and seldom.
+            pause = min(SECOND << min(stored.taken - _SUSPECT, 10), _LONGEST_PAUSE)
+            self._schedule.set(stored.job.id, self._clock.now() + pause)
+        elif stored.requests == Requests():
             self._spawn(entry)
         else:
             self._tasks.spawn(self._heed(entry, stored.requests), name=f"requests of {stored.job.id}")

@@ -267,6 +267,33 @@ class TestHints:
             assert it.driver.followed_as(KEY) is None
 
 
+class TestSuspects:
+    """A job that ends whoever follows it must not end all replicas, one after the other."""
+
+    @pytest.mark.parametrize(("taken", "pause"), [(1, 0), (3, 0), (4, 2), (6, 8), (60, 300)])
+    async def test_one_taken_over_again_and_again_is_gone_on_with_later(self, taken, pause):
+        """The pause doubles; five minutes are the longest."""
+        async with bench() as it:
+            stored = await it.inherited(State.RUNNING)
+            it.upstream.on_read = [ENDED]
+            it.driver.follow(Stored(stored.job, None, stored.credential, taken=taken), ME)
+            await it.until(stored.job.id, State.SUCCEEDED)
+            assert pause * SECOND <= elapsed() <= pause * SECOND + 150
+
+    async def test_getting_on_clears_it_of_suspicion(self):
+        """The store counts, and any save of a started job begins the count anew."""
+        async with bench() as it:
+            stored = await it.inherited(State.RUNNING)
+            counts = []
+            for follower in ("b", "c"):
+                former = "b" if follower == "c" else ME
+                counts += [row.taken async for rows in it.store.take_over(former, follower) for row in rows]
+            after = stored.job.with_(revision=stored.job.revision + 1, cancel_requested=True)
+            await it.store.save(Save(after, stored.job.revision, "op", keep=HOUR), "c")
+            counts += [row.taken async for rows in it.store.take_over("c", "d") for row in rows]
+            assert counts == [1, 2, 1]
+
+
 class TestLostRecords:
     """A store that forgot, or fell back: what its follower knows is put back, and nothing is started for it."""
 

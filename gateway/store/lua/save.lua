@@ -42,7 +42,7 @@ end
 redis.call('HSET', KEYS[1], 'rec', record, 'rev', revision, 'op', operation)
 redis.call('PEXPIRE', KEYS[1], keep)
 if ARGV[12] == '1' then
-    redis.call('HDEL', KEYS[1], 'start')
+    redis.call('HDEL', KEYS[1], 'start', 'taken')
 end
 if ending then
     redis.call('HDEL', KEYS[1], 'start', 'cred', 'fol')

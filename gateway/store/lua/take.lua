@@ -17,4 +17,6 @@ local keep = redis.call('PTTL', row)
 if redis.call('PTTL', KEYS[4]) < keep then
     redis.call('PEXPIRE', KEYS[4], keep)
 end
-return {row == KEYS[1] and 'job' or 'delivery', held[2], held[3] or '', held[4] or '', held[5] or '', held[6] or ''}
+-- How often it was taken over since it last got on: one that kills whoever follows it would kill them all.
+local taken = redis.call('HINCRBY', row, 'taken', 1)
+return {row == KEYS[1] and 'job' or 'delivery', held[2], held[3] or '', held[4] or '', held[5] or '', held[6] or '', taken}
