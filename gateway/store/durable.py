@@ -8,6 +8,7 @@ already: a script that changes nothing leaves WAIT nothing to wait for.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,10 @@ import redis.asyncio as redis
 from redis.exceptions import NoScriptError
 
 from gateway.store.port import StoreDown
-from gateway.store.scripts import Argument, Script
+from gateway.store.scripts import Argument, Call, Script
+
+_AT_A_TIME = 32
+"""Waiting calls at once, of a batch: half of the connections there are."""
 
 
 class DurableScript(Script):
@@ -37,6 +41,17 @@ class DurableScript(Script):
         if acknowledged < self._replicas:
             raise StoreDown(f"{acknowledged} of {self._replicas} replicas acknowledged a write in {self._timeout} ms")
         return answer
+
+    async def each(self, calls: Sequence[Call]) -> list[Any]:
+        """Run the script once for each of `calls`, some at a time; return the answers in order. Raises as one does."""
+        answers: list[Any] = []
+        for begin in range(0, len(calls), _AT_A_TIME):
+            some = (self(*call) for call in calls[begin : begin + _AT_A_TIME])
+            answers += await asyncio.gather(*some, return_exceptions=True)
+            for answer in answers[begin:]:
+                if isinstance(answer, BaseException):
+                    raise answer
+        return answers
 
     async def _with_wait(self, command: str, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         async with self._client.pipeline(transaction=False) as pipe:

@@ -27,6 +27,11 @@ def source(name: str) -> str:
     return files("gateway.store").joinpath("lua", f"{name}.lua").read_text()
 
 
+def into_reserve(text: str) -> str:
+    """Return a script that a server runs also when it has reached its `maxmemory` (Redis 7, Valkey)."""
+    return f"#!lua flags=allow-oom\n{text}"
+
+
 class Script:
     """One script, on one client."""
 

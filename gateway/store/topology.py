@@ -49,6 +49,8 @@ class Servers(msgspec.Struct, frozen=True):
     primaries: Callable[[], Awaitable[list[redis.Redis]]]
     """Gives a client of each server that holds keys."""
     closing: tuple[Callable[[], Awaitable[None]], ...]
+    flags: bool = True
+    """Whether the servers know flags of scripts."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -56,7 +58,9 @@ class Servers(msgspec.Struct, frozen=True):
             await close()
 
 
-def one(client: redis.Redis, listener: redis.Redis, writes: redis.Redis | None = None) -> Servers:
+def one(
+    client: redis.Redis, listener: redis.Redis, writes: redis.Redis | None = None, *, flags: bool = True
+) -> Servers:
     """Return the clients of one server, or of what looks like one."""
     clients = [client, listener, *([writes] if writes else [])]
 
@@ -66,7 +70,8 @@ def one(client: redis.Redis, listener: redis.Redis, writes: redis.Redis | None =
     async def primaries() -> list[redis.Redis]:
         return [client]
 
-    return Servers(client, writes or client, listening, primaries, tuple(_closing(client) for client in clients))
+    closing = tuple(_closing(client) for client in clients)
+    return Servers(client, writes or client, listening, primaries, closing, flags)
 
 
 def servers(settings: StoreSettings, url: str) -> Servers:
@@ -81,10 +86,20 @@ def servers(settings: StoreSettings, url: str) -> Servers:
             return _cluster(settings, address)
 
 
-class _Leaving:
-    """A connection that does not stay with a server that only copies: the address may lead to another by now."""
+class _Link:
+    """What redis-py's connections lack."""
+
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        """Call a connection that was cut just before what it is; uvloop has an error of its own for it."""
+        try:
+            await super().send_packed_command(*args, **kwargs)  # type: ignore[misc]
+        except RuntimeError as error:
+            if "handler is closed" not in str(error):
+                raise
+            raise RedisConnectionError("the connection was closed") from error
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Leave a server that only copies another: its address may lead to the primary by now."""
         try:
             return await super().read_response(*args, **kwargs)  # type: ignore[misc]
         except (ReadOnlyError, MasterDownError) as error:
@@ -92,23 +107,23 @@ class _Leaving:
             raise RedisConnectionError(f"the store's server is a replica: {error}") from error
 
 
-class _Tcp(_Leaving, Connection):
+class _Tcp(_Link, Connection):
     """Over TCP."""
 
 
-class _Tls(_Leaving, SSLConnection):
+class _Tls(_Link, SSLConnection):
     """Over TLS."""
 
 
-class _Unix(_Leaving, UnixDomainSocketConnection):
+class _Unix(_Link, UnixDomainSocketConnection):
     """Over a unix socket."""
 
 
-class _Managed(_Leaving, SentinelManagedConnection):
+class _Managed(_Link, SentinelManagedConnection):
     """To the primary that Sentinels name."""
 
 
-class _ManagedTls(_Leaving, SentinelManagedSSLConnection):
+class _ManagedTls(_Link, SentinelManagedSSLConnection):
     """The same over TLS."""
 
 

@@ -88,7 +88,7 @@ def virtual() -> Staging:
     async def run(**settings: Any) -> AsyncIterator[Stage]:
         loop, began, server = asyncio.get_running_loop(), int(time.time() * 1000), fakeredis.FakeServer()
         store = RedisStore(
-            one(fakeredis.FakeAsyncRedis(server=server), fakeredis.FakeAsyncRedis(server=server)),
+            one(fakeredis.FakeAsyncRedis(server=server), fakeredis.FakeAsyncRedis(server=server), flags=False),
             StoreSettings(prefix=f"test-{secrets.token_hex(4)}"),
             now=lambda: began + int(loop.time() * 1000),
         )

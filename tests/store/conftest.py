@@ -36,7 +36,7 @@ class Fake:
 
     def store(self, settings, **options) -> RedisStore:
         """Return a store on it."""
-        return RedisStore(one(self.client(), self.client()), settings, **options)
+        return RedisStore(one(self.client(), self.client(), flags=False), settings, **options)
 
 
 class Real:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import redis.asyncio
 
-from gateway.store.port import Created, Gone, Saved, StoreDown
+from gateway.store.port import Canceling, Created, Gone, Saved, StoreDown
 from gateway.store.redis import connect
 from gateway.store.settings import StoreSettings
 from tests.store.rows import KEEP, change, delivery_of, end, job, new, save_of
@@ -114,20 +114,37 @@ async def test_a_server_that_hangs(own_server, own_store):
     assert (await own_store.read(row.id)).revision == 2
 
 
-async def test_a_server_without_memory_writes_nothing(own_store, own_raw):
-    """What would need memory is refused before its first write; reading goes on."""
-    row = job()
-    await own_store.create(new(row), "a", keep=KEEP)
+async def test_a_full_server_takes_no_new_job(own_store, own_raw):
+    """And nothing of it: what would need memory is refused before its first write."""
+    await own_store.create(new(job()), "a", keep=KEEP)
     keys = sorted([key async for key in own_raw.scan_iter()])
     await own_raw.config_set("maxmemory", 1)
+    refused = job(key="k", fingerprint="print")
     with pytest.raises(StoreDown, match="maxmemory"):
-        await own_store.create(new(job()), "a", keep=KEEP)
-    with pytest.raises(StoreDown, match="maxmemory"):
-        await own_store.save(save_of(end(row)), "a")
-    assert await own_store.read(row.id) == row
+        await own_store.create(new(refused), "a", keep=KEEP)
     assert sorted([key async for key in own_raw.scan_iter()]) == keys
     await own_raw.config_set("maxmemory", 0)
-    assert await own_store.save(save_of(end(row)), "a") is Saved.SAVED
+    assert await own_store.create(new(refused), "a", keep=KEEP) == Created()
+
+
+async def test_jobs_on_a_full_server_come_to_their_end(own_store, own_raw):
+    """Everything that following them takes, by whoever follows them, by callers and by a gateway that starts anew."""
+    row = job()
+    await own_store.acknowledge(["mark"])
+    await own_store.create(new(row), "a", keep=KEEP)
+    await own_raw.config_set("maxmemory", 1)
+    await own_store.check()
+    assert await own_store.acknowledge(["mark"])
+    assert (await own_store.beat("b", join=True)).alive
+    assert [len(batch) async for batch in own_store.take_over("a", "b")] == [1]
+    assert await own_store.save(save_of(change(row)), "b") is Saved.SAVED
+    assert await own_store.watch(row.id, "w") == change(row)
+    assert await own_store.offer_credential(row.id, b"sealed")
+    assert await own_store.request_cancel(row.id) is Canceling.ASKED
+    last = save_of(end(change(row)), delivery=delivery_of(row))
+    assert await own_store.save(last, "b") is Saved.SAVED
+    assert await own_store.save_delivery(last.delivery, 1, "b", keep=KEEP) is Saved.SAVED
+    assert await own_store.read_body(row.id) == last.body
 
 
 async def test_a_replica_that_only_reads(own_store, own_raw):

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-import pytest
 import uvloop
 
-from gateway.store.port import StoreDown
 from gateway.store.redis import connect
 from gateway.store.settings import StoreSettings
 
 
-def test_a_write_on_a_connection_that_was_just_cut_is_a_store_that_is_away(redis_url):
-    """Uvloop raises `RuntimeError` there; a caller would be told of a defect, and a save would wait for it to heal."""
+def test_a_write_on_a_connection_that_was_just_cut_is_made_on_another(redis_url):
+    """A `RuntimeError` would be taken for a defect, and a save would wait for it to heal."""
 
     async def cut_and_ask():
         store = connect(StoreSettings(prefix=f"uvloop-{secrets.token_hex(4)}"), redis_url)
@@ -22,8 +20,6 @@ def test_a_write_on_a_connection_that_was_just_cut_is_a_store_that_is_away(redis
             await store.ping()
             [connection] = store._redis.connection_pool._available_connections
             connection._writer.transport.abort()
-            with pytest.raises(StoreDown, match="closed"):
-                await store.ping()
             await store.ping()
         finally:
             await store.close()

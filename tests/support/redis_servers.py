@@ -115,13 +115,9 @@ class RedisServer:
 
     def _spawn(self, port: int) -> None:
         fixed = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory))
+        command = [self._binary, *self._arguments, *fixed, *self._options]
         with (self._directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._binary, *self._arguments, *fixed, *self._options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _becomes_ready(self, port: int) -> bool:
         assert self._process is not None

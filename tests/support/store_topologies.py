@@ -11,7 +11,7 @@ a second or two.
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -218,7 +218,7 @@ def certificates(directory: Path, *, host: str = "127.0.0.1") -> Certificates:
 def _certificate(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, authority: ec.EllipticCurvePrivateKey
 ) -> x509.CertificateBuilder:
-    now, minutes = datetime.datetime.now(datetime.UTC), datetime.timedelta(minutes=60)
+    now, minutes = dt.datetime.now(dt.UTC), dt.timedelta(minutes=60)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -62,7 +62,9 @@ def store() -> RedisStore:
     """Return a store over a fakeredis of its own."""
     server = fakeredis.FakeServer()
     client, listener = fakeredis.FakeAsyncRedis(server=server), fakeredis.FakeAsyncRedis(server=server)
-    return RedisStore(one(client, listener), StoreSettings(prefix=f"t{secrets.token_hex(4)}"), now=store_time)
+    return RedisStore(
+        one(client, listener, flags=False), StoreSettings(prefix=f"t{secrets.token_hex(4)}"), now=store_time
+    )
 
 
 class ObstructedStore:

@@ -6,6 +6,8 @@ local id, record, start, credential = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local follower, operation, keep, fingerprint = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local joins = ARGV[10] == '1'
 if redis.call('HGET', KEYS[1], 'created') == operation then
+    -- Written once more, so that whoever waits for replicas to have it waits for something.
+    redis.call('HSET', KEYS[1], 'created', operation)
     return {'created'}
 end
 
