@@ -189,6 +189,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     key_until: int = 0
     """When the key stops to tell repetitions, for the scopes that end."""
     callback_url: str | None = None
+    subject: bytes = b""
+    """Sealed: who is called back, as the secrets that sign for them are derived from it."""
     origin: str = ""
     """What job URLs begin with for its starter: scheme and authority, no path."""
     trace: str | None = None

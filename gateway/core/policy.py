@@ -152,5 +152,7 @@ class Policy(msgspec.Struct, frozen=True):
     binding: Binding = Binding()
     callback_url: str | None = None
     """Where outcomes go when a callback caller names no URL."""
+    callback_secrets: tuple[str, ...] = ()
+    """What signs deliveries of the route's outcomes (`whsec_` and base64), newest first; else the gateway's secrets."""
     track: bool = True
     """False: forget callers only; the upstream's answer is relayed and no record is made."""
