@@ -1,0 +1,89 @@
+"""Three replicas behind a load balancer are restarted one after the other, and no caller of any mode notices."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+
+from gateway.core.modes import CallerMode
+from tests.e2e.support import calling, receiving
+from tests.replicas.clients import Client
+from tests.support.front import front_of
+from tests.support.replicas import Replicas, outcome_of, replicas
+
+CALLERS = 200
+SETTINGS = "drain: 5s\ndrain_notice: 1s\ncallbacks: {allow: [127.0.0.0/8], insecure: on}\n"
+DURATIONS = (4.0, 18.0)
+
+
+async def restart_all(it: Replicas, clients: list[Client]) -> list[int]:
+    """Restart one replica after the other; return how many callers were blocked each time."""
+    blocked = []
+    for replica in it.each:
+        blocked.append(sum(client.blocked for client in clients))
+        assert await replica.stop() == 0
+        await replica.start()
+    return blocked
+
+
+async def test_a_rolling_restart_fails_nobody(tmp_path, redis_url):
+    """200 blocked callers in all modes, and more who keep coming: each gets its exact outcome, each job starts once."""
+    lengths = random.Random(7)
+    async with (
+        receiving() as receiver,
+        replicas(redis_url, tmp_path, settings=SETTINGS) as it,
+        front_of([("127.0.0.1", replica.port) for replica in it.each]) as front,
+        calling(front.url) as caller,
+    ):
+        modes = itertools.cycle(CallerMode)
+        clients = [
+            Client(caller, receiver, f"caller {n}", next(modes), lengths.uniform(*DURATIONS)) for n in range(CALLERS)
+        ]
+        began = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            outcomes = {client.tag: group.create_task(client.outcome()) for client in clients}
+            await _all_started(it, CALLERS)
+            restarting = group.create_task(restart_all(it, clients))
+            for n in itertools.count():
+                if restarting.done():
+                    break
+                late = Client(caller, receiver, f"late {n}", next(modes), 0.2)
+                clients.append(late)
+                outcomes[late.tag] = group.create_task(late.outcome())
+                await asyncio.sleep(0.1)
+        took = asyncio.get_running_loop().time() - began
+        assert {tag: task.result() for tag, task in outcomes.items()} == {tag: outcome_of(tag) for tag in outcomes}
+        assert it.simulator.starts_by_argument == dict.fromkeys(outcomes, 1)
+        assert all(blocked > CALLERS / 10 for blocked in restarting.result()), restarting.result()
+        assert took < 60
+        assert front.refused == 0
+
+
+async def test_killing_one_after_the_other_fails_nobody(tmp_path, redis_url):
+    """Blocked callers are cut off without an answer; whoever repeats the call, by its key, gets the exact outcome."""
+    lengths = random.Random(11)
+    async with (
+        receiving() as receiver,
+        replicas(redis_url, tmp_path, settings=SETTINGS) as it,
+        front_of([("127.0.0.1", replica.port) for replica in it.each]) as front,
+        calling(front.url) as caller,
+    ):
+        modes = itertools.cycle(CallerMode)
+        clients = [
+            Client(caller, receiver, f"caller {n}", next(modes), lengths.uniform(*DURATIONS)) for n in range(CALLERS)
+        ]
+        async with asyncio.TaskGroup() as group:
+            outcomes = {client.tag: group.create_task(client.outcome()) for client in clients}
+            await asyncio.gather(*(replica.running(CALLERS // 6) for replica in it.each))
+            for replica in it.each:
+                await replica.kill()
+                await replica.start()
+        assert {tag: task.result() for tag, task in outcomes.items()} == {tag: outcome_of(tag) for tag in outcomes}
+        assert it.simulator.starts_by_argument == dict.fromkeys(outcomes, 1)
+        assert sum(len(client.repeats) for client in clients) > CALLERS / 4
+
+
+async def _all_started(it: Replicas, count: int) -> None:
+    while len(it.simulator.starts_by_argument) < count:  # noqa: ASYNC110 - the simulator has no event for it
+        await asyncio.sleep(0.05)
