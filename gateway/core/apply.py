@@ -37,11 +37,13 @@ def _outcome(event: e.Event) -> Outcome:
 
 
 def _intended(job: Job, _event: e.StartIntended, now: int) -> Job:
-    return job.with_(intended=now, progress=_tick(job, attempts=job.progress.attempts + 1), message=None)
+    # Where an earlier try may have run, what is looked for may be as old as that one.
+    since = now if job.error is None else job.intended or now
+    return job.with_(intended=since, progress=_tick(job, attempts=job.progress.attempts + 1), message=None)
 
 
 def _postponed(job: Job, event: e.StartPostponed, _now: int) -> Job:
-    return job.with_(not_before=event.at, message=event.why)
+    return job.with_(not_before=event.at, message=event.why, error=event.code or job.error)
 
 
 def _refused(job: Job, event: e.StartRefused, now: int) -> Job:
@@ -68,7 +70,7 @@ def _followed(job: Job, event: e.Followed, now: int) -> Job:
 
 
 def _dispatched(job: Job, _event: e.Dispatched, now: int) -> Job:
-    return job.with_(observed=UpstreamMode.FORGET, started=now)
+    return job.with_(observed=UpstreamMode.FORGET, started=now, error=None)
 
 
 def _running(job: Job, event: e.StillRunning, now: int) -> Job:
@@ -82,12 +84,7 @@ def _redirected(job: Job, event: e.Redirected, now: int) -> Job:
     return job.with_(leg=event.leg, redirects=event.redirects, progress=progress)
 
 
-def _read_failed(job: Job, event: e.ReadFailed, now: int) -> Job:
-    failures = job.progress.failures + 1
-    return job.with_(progress=_read(job, now, hint=event.hint, failures=failures, trouble=event.why))
-
-
-def _no_verdict(job: Job, event: e.NoVerdict, now: int) -> Job:
+def _in_vain(job: Job, event: e.ReadFailed | e.NoVerdict, now: int) -> Job:
     failures = job.progress.failures + 1
     return job.with_(progress=_read(job, now, hint=event.hint, failures=failures, trouble=event.why))
 
@@ -129,7 +126,7 @@ def _concluded(job: Job, outcome: Outcome, now: int) -> Job:
 
 
 def _gave_up(job: Job, event: e.GaveUp | e.Canceled, now: int) -> Job:
-    never_started = job.state is State.ACCEPTED
+    never_started = job.state is State.ACCEPTED and job.error is None
     return _concluded(job, event.outcome, now).with_(refused=never_started, frees_key=never_started)
 
 
@@ -158,9 +155,9 @@ _CHANGES: dict[type[e.Event], Callable[[Job, Any, int], Job]] = {
     e.Dispatched: _dispatched,
     e.StillRunning: _running,
     e.Redirected: _redirected,
-    e.ReadFailed: _read_failed,
+    e.ReadFailed: _in_vain,
     e.Lost: _in_doubt,
-    e.NoVerdict: _no_verdict,
+    e.NoVerdict: _in_vain,
     e.Located: _located,
     e.StopSent: _stop_sent,
     e.StopFailed: _stop_failed,

@@ -14,10 +14,12 @@ class StartIntended(msgspec.Struct, frozen=True):
 
 
 class StartPostponed(msgspec.Struct, frozen=True):
-    """The start certainly did not run, and will be tried again at `at`."""
+    """The start will be tried again at `at`: it certainly did not run, or running it twice does no harm."""
 
     at: int
     why: str
+    code: str | None = None
+    """The problem code of a try that may have run."""
 
 
 class StartRefused(msgspec.Struct, frozen=True):

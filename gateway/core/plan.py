@@ -17,6 +17,15 @@ _FIRST_LOOK = SECOND // 2
 _LOOK_FLOOR = 1 * SECOND
 _LOOK_CEILING = 5 * MINUTE
 
+_LATE_READ = 1 * MINUTE
+"""What a job has that was found only after its deadline: it may well have ended in time."""
+
+_KILL_AGAIN = 15 * SECOND
+"""A job that was killed and has not ended is not killed again sooner."""
+
+_CUT_FLOOR = 1 * SECOND
+"""A held leg is not cut shorter than this for what is due meanwhile."""
+
 
 class Start(msgspec.Struct, frozen=True):
     """Send the start, once."""
@@ -77,32 +86,51 @@ def plan(job: Job, policy: Policy, now: int) -> Action | None:
 
 def _before_start(job: Job, policy: Policy, now: int) -> Action:
     if job.cancel_requested:
-        return Conclude(now, e.Canceled(problem_outcome(JobCanceled("the job was canceled before it was started"))))
+        when = "before it was started" if job.error is None else "between two tries of its start, which may have run"
+        return Conclude(now, e.Canceled(problem_outcome(JobCanceled(f"the job was canceled {when}"))))
     if now >= job.deadline:
         return _deadline(job)
-    if job.cancel_at is not None and job.cancel_at <= max(now, job.not_before):
+    at = min(job.not_before, job.deadline)
+    if job.cancel_at is not None and job.cancel_at <= max(now, at):
         return Conclude(job.cancel_at, e.CancelRequested())
-    return Start(min(job.not_before, job.deadline), start_timeout(job.asked, policy))
+    return Start(at, start_timeout(job.asked, policy))
 
 
 def _running(job: Job, policy: Policy, now: int) -> Action:
-    if now >= job.deadline:
+    if now >= (end := _end(job)):
         return _deadline(job)
     if job.leg is None:
         # Only a record of another version could be so; its job is not lost for it.
         return Conclude(now, e.Lost("the record names nothing to follow", UpstreamAmbiguous.code))
-    timeout = policy.upstream_hold + policy.hold_margin if job.leg.kind is LegKind.HOLD else policy.read_timeout
-    read = Read(min(_next_read(job, job.leg, policy), job.deadline), job.leg, timeout)
+    at = min(_next_read(job, job.leg, policy), end)
     cancel = _next_of_cancel(job, policy)
-    return read if cancel is None or read.at < cancel.at else cancel
+    if cancel is not None and cancel.at <= max(at, now):
+        return cancel
+    if job.leg.kind is not LegKind.HOLD:
+        return Read(at, job.leg, policy.read_timeout)
+    # Held for as long as nothing else is due.
+    free = (end if cancel is None else min(cancel.at, end)) - max(at, now)
+    return Read(at, job.leg, min(policy.upstream_hold + policy.hold_margin, max(free, _CUT_FLOOR)))
+
+
+def _end(job: Job) -> int:
+    """Return when a running job is given up."""
+    progress = job.progress
+    read = progress.read_at > job.changed and not progress.failures
+    if job.changed < job.deadline or read or job.leg is None or job.leg.kind is not LegKind.JOB:
+        return job.deadline
+    return job.changed + _LATE_READ
+
+
+def findable(job: Job, policy: Policy) -> bool:
+    """Whether the Jobs API can tell of the job: by its key, or by what its start carried."""
+    carried = job.asked is UpstreamMode.JOBS or policy.binding.correlation is not None
+    return policy.binding.api and (carried or job.upstream_key is not None)
 
 
 def cancelable(job: Job, policy: Policy) -> bool:
     """Whether there is a way to stop the job: before it was started, or through the Jobs API."""
-    if job.state.terminal:
-        return False
-    known = policy.binding.api and job.upstream_key is not None
-    return job.state is State.ACCEPTED or known or policy.binding.findable
+    return not job.state.terminal and (job.state is State.ACCEPTED or findable(job, policy))
 
 
 def _next_of_cancel(job: Job, policy: Policy) -> Stop | Conclude | None:
@@ -116,13 +144,17 @@ def _next_of_cancel(job: Job, policy: Policy) -> Stop | Conclude | None:
         return Stop(0, StopStrategy.SOFT, policy.read_timeout)
     strategy = StopStrategy.SOFT if stopping.sent is None else StopStrategy.KILL
     if stopping.failures:
-        return Stop(stopping.at + backoff(stopping.failures), strategy, policy.read_timeout)
-    return Stop(stopping.at + policy.kill_after, strategy, policy.read_timeout)
+        wait = backoff(stopping.failures)
+    elif stopping.sent is StopStrategy.KILL:
+        wait = max(policy.kill_after, _KILL_AGAIN)
+    else:
+        wait = policy.kill_after
+    return Stop(stopping.at + wait, strategy, policy.read_timeout)
 
 
 def _unknown(job: Job, policy: Policy) -> Action:
     missed = Conclude(job.changed + policy.unknown_ttl, e.VerdictMissed())
-    if not (policy.binding.findable or (policy.binding.api and job.upstream_key is not None)):
+    if not findable(job, policy):
         return missed
     look = Reconcile(_next_look(job), policy.read_timeout)
     return look if look.at < missed.at else missed
@@ -164,18 +196,29 @@ def postponed(job: Job, event: e.Event, policy: Policy, now: int) -> e.Event:
     """Return what becomes of a start that came to `event`: that, or another try where that is safe and there is time.
 
     Tried again are certain failures that time may heal (an unreachable upstream, and 429), and ambiguous ones of a
-    route that says that running twice does no harm.
+    route that says that running twice does no harm. What is certain of the last try is not of one that may have run.
     """
+    doubt, hint = None, 0
     match event:
         case e.StartRefused(outcome, frees_key=True, hint=hint) if _passes(outcome):
             why = outcome.detail or "the upstream answered the start with 429"
         case e.StartAmbiguous(why, code) if policy.idempotent and code == UpstreamAmbiguous.code:
-            hint = 0
+            doubt = code
         case _:
-            return event
+            return _doubted(job, event)
     tries = job.progress.attempts
     at = now + jittered(backoff(max(tries, 1), hint), f"{job.id}{tries}")
-    return event if at >= min(job.created + policy.start_retry, job.deadline) else e.StartPostponed(at, why)
+    too_late = at >= min(job.created + policy.start_retry, job.deadline)
+    # What may run and is to be canceled needs to be found, not to be started again.
+    if too_late or (doubt is not None and job.cancel_requested):
+        return _doubted(job, event)
+    return e.StartPostponed(at, why, doubt)
+
+
+def _doubted(job: Job, event: e.Event) -> e.Event:
+    if job.error is not None and isinstance(event, e.StartRefused) and event.frees_key:
+        return e.StartAmbiguous("an earlier try of the start may have run", job.error)
+    return event
 
 
 def _passes(outcome: Outcome) -> bool:

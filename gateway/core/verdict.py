@@ -37,11 +37,15 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: Outcome | None = None
 
     def event(self, job: Job) -> e.Event | None:
-        """Return what the verdict does to `job`; None if it is about another doubt, or about none."""
+        """Return what the verdict does to `job`; None if it is about another doubt, about none, or incomplete."""
         if job.state is not State.UNKNOWN or job.changed != self.since:
             return None
-        if self.fate is Fate.RUNNING and self.leg is not None:
-            return e.Followed(UpstreamMode.JOBS, self.leg, self.key)
-        if self.fate is Fate.ENDED and self.outcome is not None:
-            return e.Ended(self.outcome)
-        return e.StartRefused(problem_outcome(StartNeverRan()), frees_key=True)
+        match self:
+            case Verdict(fate=Fate.NEVER_RAN):
+                return e.StartRefused(problem_outcome(StartNeverRan()), frees_key=True)
+            case Verdict(fate=Fate.RUNNING, leg=Leg() as leg):
+                return e.Followed(UpstreamMode.JOBS, leg, self.key)
+            case Verdict(fate=Fate.ENDED, outcome=Outcome() as outcome):
+                return e.Ended(outcome)
+            case _:
+                return None

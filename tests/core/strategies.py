@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.exchange import Answer, Failure, Framing, Reason
-from gateway.core.job import Job, Leg, LegKind, Outcome, State
+from gateway.core.job import Job, Leg, LegKind, Outcome, State, StopStrategy
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import DAY, HOUR, MINUTE, Pace, Policy
+from gateway.core.policy import DAY, HOUR, MINUTE, Binding, Pace, Policy
 from gateway.core.states import TRANSITIONS
 
 UPSTREAM = "https://orchestrator.example/acme/prod/orchestrator_"
@@ -22,8 +22,14 @@ BORN = 1_700_000_000_000
 """When `fresh()` jobs are accepted: any instant of the store's clock will do."""
 
 
-def fresh(*, asked: UpstreamMode | None = UpstreamMode.ASYNC, deadline: int = HOUR, callback: bool = False) -> Job:
-    """Return a job that was just accepted. `deadline`: how long after its acceptance."""
+def fresh(
+    *,
+    asked: UpstreamMode | None = UpstreamMode.ASYNC,
+    deadline: int = HOUR,
+    callback: bool = False,
+    cancel_after: int | None = None,
+) -> Job:
+    """Return a job that was just accepted. `deadline`, `cancel_after`: how long after its acceptance."""
     return Job(
         id="p042-x7Zk",
         route="add",
@@ -33,11 +39,15 @@ def fresh(*, asked: UpstreamMode | None = UpstreamMode.ASYNC, deadline: int = HO
         asked=asked,
         created=BORN,
         deadline=BORN + deadline,
+        cancel_at=None if cancel_after is None else BORN + cancel_after,
         callback_url="https://caller.example/hook" if callback else None,
     )
 
 
 STATUS_LEG = Leg(LegKind.STATUS, f"{UPSTREAM}/status/1")
+KEY = "c1b9e3a4-0d7e-4c57-9b1e-2f6a5d8c7b90"
+"""A job's key in Orchestrator."""
+JOB_LEG = Leg(LegKind.JOB, f"{UPSTREAM}/odata/Jobs/{KEY}", folder="0f3c")
 OK = Outcome(200, (("Content-Type", "application/json"),), b'{"sum":3}')
 
 EXAMPLES: dict[type[e.Event], e.Event] = {
@@ -53,6 +63,10 @@ EXAMPLES: dict[type[e.Event], e.Event] = {
         e.Redirected(Leg(LegKind.OUTPUT, f"{UPSTREAM}/output/1")),
         e.ReadFailed("502"),
         e.Lost("another host", "location-refused"),
+        e.NoVerdict("none of the jobs is it"),
+        e.Located(KEY),
+        e.StopSent(StopStrategy.SOFT),
+        e.StopFailed("503"),
         e.Ended(OK),
         e.GaveUp(Outcome(504, problem="job-deadline", detail="too late")),
         e.CancelRequested(),
@@ -88,6 +102,7 @@ FLAGS = st.booleans()
 _PLAIN = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12)
 HINTS = st.one_of(st.just(0), st.integers(0, HOUR))
 MODES = st.sampled_from(UpstreamMode)
+KEYS = st.sampled_from([None, KEY])
 ASKED = st.none() | MODES
 LEGS = st.builds(
     Leg, st.sampled_from(LegKind), st.integers(1, 9).map(lambda n: f"{UPSTREAM}/api/{n}?signature=%2Fa%2fb+c")
@@ -138,15 +153,24 @@ PROBLEM_OUTCOMES = st.sampled_from([EXAMPLES[e.GaveUp].outcome, EXAMPLES[e.Cance
 
 EVENTS: dict[type[e.Event], st.SearchStrategy[e.Event]] = {
     e.StartIntended: st.builds(e.StartIntended),
-    e.StartPostponed: st.builds(e.StartPostponed, at=st.integers(BORN, BORN + DAY), why=_PLAIN),
+    e.StartPostponed: st.builds(
+        e.StartPostponed,
+        at=st.integers(BORN, BORN + DAY),
+        why=_PLAIN,
+        code=st.sampled_from([None, "upstream-ambiguous"]),
+    ),
     e.StartRefused: st.builds(e.StartRefused, OUTCOMES, st.booleans(), HINTS),
     e.StartAmbiguous: st.builds(e.StartAmbiguous, _PLAIN),
-    e.Followed: st.builds(e.Followed, MODES, LEGS),
+    e.Followed: st.builds(e.Followed, MODES, LEGS, KEYS),
     e.Dispatched: st.builds(e.Dispatched),
     e.StillRunning: st.builds(e.StillRunning, HINTS),
     e.Redirected: st.builds(e.Redirected, LEGS, st.integers(0, 5)),
     e.ReadFailed: st.builds(e.ReadFailed, _PLAIN, HINTS),
     e.Lost: st.builds(e.Lost, _PLAIN, st.just("location-refused")),
+    e.NoVerdict: st.builds(e.NoVerdict, _PLAIN, HINTS),
+    e.Located: st.builds(e.Located, st.just(KEY)),
+    e.StopSent: st.builds(e.StopSent, st.sampled_from(StopStrategy)),
+    e.StopFailed: st.builds(e.StopFailed, _PLAIN, HINTS),
     e.Ended: st.builds(e.Ended, OUTCOMES, ASKED),
     e.GaveUp: st.builds(e.GaveUp, PROBLEM_OUTCOMES),
     e.CancelRequested: st.builds(e.CancelRequested),
@@ -169,7 +193,12 @@ def jobs(draw: st.DrawFn, *states: State) -> tuple[Job, int]:
 
     `states`: only these, if any are named; the shortest way leads there where the drawn one did not.
     """
-    options = {"asked": draw(ASKED), "deadline": draw(st.sampled_from([MINUTE, HOUR, DAY])), "callback": draw(FLAGS)}
+    options = {
+        "asked": draw(ASKED),
+        "deadline": draw(st.sampled_from([MINUTE, HOUR, DAY])),
+        "callback": draw(FLAGS),
+        "cancel_after": draw(st.none() | st.integers(0, 2 * HOUR)),
+    }
     wanted = states or tuple(State)
     job = in_state(draw(st.sampled_from([state for state in wanted if not state.terminal] or LIVE)), **options)
     now = BORN + 100
@@ -186,8 +215,14 @@ def jobs(draw: st.DrawFn, *states: State) -> tuple[Job, int]:
     return job, now + draw(st.integers(0, 2 * DAY))
 
 
+BINDINGS = st.builds(
+    Binding, api=FLAGS, process=st.sampled_from([None, "Add"]), correlation=st.sampled_from([None, "jobId"])
+)
 POLICIES = st.builds(
     Policy,
+    idempotent=FLAGS,
+    kill_after=st.sampled_from([0, 1, MINUTE]),
+    binding=BINDINGS,
     upstream_mode=ASKED,
     pace=st.builds(Pace, typical=st.none() | st.integers(1, HOUR), floor=st.integers(1, 500)),
     start_timeout=st.integers(1_000, MINUTE),

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from gateway.core import events as e
 from gateway.core.apply import MIN_HOLD, apply
-from gateway.core.job import Job, Leg, LegKind, Outcome, Progress, State
+from gateway.core.job import Job, Leg, LegKind, Outcome, Progress, State, Stopping, StopStrategy
 from gateway.core.modes import UpstreamMode
 from gateway.core.states import TRANSITIONS, IllegalTransition
 from tests.core.strategies import (
     ANY_EVENT,
     BORN,
     EXAMPLES,
+    JOB_LEG,
+    KEY,
     LIVE,
     OK,
     STATUS_LEG,
@@ -83,7 +85,10 @@ def test_what_was_promised_at_acceptance_never_changes(data, drawn):
     """Identity, owner, deadline and what was asked stay; a cancel request is not taken back."""
     job, now = drawn
     after = apply(job, data.draw(legal(job)), now)
-    for field in ("id", "route", "principal", "token", "mode", "asked", "created", "deadline", "callback_url"):
+    for field in (
+        *("id", "route", "principal", "token", "mode", "asked", "created", "deadline", "cancel_at"),
+        *("callback_url", "key", "key_scope", "key_until"),
+    ):
         assert getattr(after, field) == getattr(job, field)
     assert after.cancel_requested >= job.cancel_requested
     assert job.started is None or after.started == job.started
@@ -134,6 +139,7 @@ def test_the_intent_counts_the_call():
     """Saved before the first byte, so the record says `starting` while anything may be sent."""
     job = apply(fresh(), e.StartIntended(), LATER)
     assert (job.state, job.revision, job.progress.attempts, job.changed) == (State.STARTING, 2, 1, LATER)
+    assert job.intended == LATER
 
 
 def test_a_postponed_start_waits_and_says_why():
@@ -141,7 +147,41 @@ def test_a_postponed_start_waits_and_says_why():
     job = apply(in_state(State.STARTING), e.StartPostponed(at=LATER, why="refused"), BORN + 20)
     assert (job.state, job.not_before, job.message, job.revision) == (State.ACCEPTED, LATER, "refused", 3)
     again = apply(job, e.StartIntended(), LATER)
-    assert (again.progress.attempts, again.message) == (2, None)
+    assert (again.progress.attempts, again.message, again.intended, again.error) == (2, None, LATER, None)
+
+
+def in_doubt() -> Job:
+    """Return a job that waits for another try of its start, of which one may have run."""
+    postponed = e.StartPostponed(at=LATER, why="reset", code="upstream-ambiguous")
+    return apply(in_state(State.STARTING), postponed, BORN + 20)
+
+
+def test_a_start_that_may_have_run_leaves_its_doubt_on_record():
+    """Tried again because running twice does no harm; what is looked for later may be as old as the first try."""
+    job = in_doubt()
+    assert (job.state, job.error) == (State.ACCEPTED, "upstream-ambiguous")
+    again = apply(job, e.StartIntended(), LATER)
+    assert (again.error, again.intended) == ("upstream-ambiguous", job.intended)
+    certain = apply(again, e.StartPostponed(at=LATER + 9, why="refused"), LATER + 1)
+    assert (certain.error, certain.message) == ("upstream-ambiguous", "refused")
+
+
+@pytest.mark.parametrize("kind", [e.Followed, e.Ended, e.Dispatched])
+def test_an_answered_try_ends_the_doubt(kind):
+    """Which of the tries is followed is no matter."""
+    job = apply(apply(in_doubt(), e.StartIntended(), LATER), EXAMPLES[kind], LATER + 1)
+    assert (job.error, job.message) == (None, None)
+
+
+@pytest.mark.parametrize("kind", [e.GaveUp, e.Canceled])
+def test_nothing_started_is_said_only_where_it_is_certain(kind):
+    """An end before the start frees the key, unless an earlier try may have run."""
+    never = apply(fresh(), EXAMPLES[kind], LATER)
+    assert (never.refused, never.frees_key) == (True, True)
+    perhaps = apply(in_doubt(), EXAMPLES[kind], LATER)
+    assert (perhaps.refused, perhaps.frees_key) == (False, False)
+    started = apply(in_state(State.RUNNING), EXAMPLES[kind], LATER)
+    assert (started.refused, started.frees_key) == (False, False)
 
 
 @pytest.mark.parametrize("frees_key", [True, False])
@@ -155,9 +195,10 @@ def test_a_refused_start_ends_the_job(frees_key):
 
 
 def test_an_ambiguous_start_says_why():
-    """The problem's code and words are what callers are told."""
-    job = apply(in_state(State.STARTING), e.StartAmbiguous("reset by peer"), LATER)
+    """The problem's code and words are what callers are told; looking for it begins anew."""
+    job = apply(progressed(in_state(State.STARTING), failures=2, hint=9), e.StartAmbiguous("reset by peer"), LATER)
     assert (job.state, job.error, job.message) == (State.UNKNOWN, "upstream-ambiguous", "reset by peer")
+    assert job.progress == Progress(read_at=LATER, attempts=1)
     assert (job.started, job.finished, job.outcome) == (None, None, None)
 
 
@@ -166,6 +207,15 @@ def test_a_followed_start_runs():
     job = apply(in_state(State.STARTING), e.Followed(UpstreamMode.ASYNC, STATUS_LEG), LATER)
     assert (job.state, job.observed, job.leg, job.started) == (State.RUNNING, UpstreamMode.ASYNC, STATUS_LEG, LATER)
     assert job.progress.read_at == LATER
+    assert job.upstream_key is None
+
+
+def test_a_start_may_tell_the_jobs_key():
+    """One that is followed through the Jobs API has it, and keeps it wherever it is followed next."""
+    job = apply(in_state(State.STARTING), e.Followed(UpstreamMode.JOBS, JOB_LEG, KEY), LATER)
+    assert (job.observed, job.leg, job.upstream_key) == (UpstreamMode.JOBS, JOB_LEG, KEY)
+    lost = apply(job, EXAMPLES[e.Lost], LATER + 1)
+    assert apply(lost, EXAMPLES[e.Followed], LATER + 2).upstream_key == KEY
 
 
 def test_a_dispatched_start_is_over():
@@ -243,6 +293,42 @@ def test_an_end_that_the_gateway_made_names_its_problem():
     assert (job.outcome.status, job.outcome.problem, job.outcome.size) == (502, "outcome-unreadable", 0)
 
 
+# ---------------------------------------------------------------- stopping
+
+
+def test_a_found_key_is_kept():
+    """Finding it costs a call, so it is durable."""
+    job = in_state(State.RUNNING)
+    found = apply(job, e.Located(KEY), LATER)
+    assert found == job.with_(upstream_key=KEY, revision=job.revision + 1)
+
+
+def test_an_accepted_stop_is_on_record():
+    """With when it was accepted: from then on runs the time after which it is a kill."""
+    job = apply(in_state(State.RUNNING), e.StopSent(StopStrategy.SOFT), LATER)
+    assert job.stopping == Stopping(LATER, StopStrategy.SOFT)
+    assert apply(job, e.StopSent(StopStrategy.KILL), LATER + 9).stopping == Stopping(LATER + 9, StopStrategy.KILL)
+
+
+def test_failed_stops_are_counted_until_one_is_accepted():
+    """What was accepted before is not forgotten, and the last failure's reason can be seen."""
+    soft = apply(in_state(State.RUNNING), e.StopSent(StopStrategy.SOFT), LATER)
+    once = apply(soft, e.StopFailed("503"), LATER + 1)
+    twice = apply(once, e.StopFailed("429", hint=3_000), LATER + 2)
+    assert once.stopping == Stopping(LATER + 1, StopStrategy.SOFT, failures=1)
+    assert twice.stopping == Stopping(LATER + 3_002, StopStrategy.SOFT, failures=2)
+    assert twice.progress.trouble == "429"
+    assert apply(twice, e.StopSent(StopStrategy.KILL), LATER + 9).stopping.failures == 0
+
+
+def test_a_stop_leaves_the_reads_as_they_were():
+    """When the job is read next, and how often that failed, is another matter."""
+    job = progressed(in_state(State.RUNNING), failures=2, hint=5)
+    for event in (e.StopSent(StopStrategy.SOFT), e.StopFailed("503", hint=7)):
+        after = apply(job, event, LATER).progress
+        assert (after.read_at, after.hint, after.failures) == (job.progress.read_at, 5, 2)
+
+
 # ---------------------------------------------------------------- cancel, lost, verdicts
 
 
@@ -277,6 +363,21 @@ def test_a_verdict_may_be_the_outcome():
     """Found by reconciling, or said by somebody entitled."""
     job = apply(in_state(State.UNKNOWN), e.Ended(OK), LATER)
     assert (job.state, job.error, job.message, job.outcome) == (State.SUCCEEDED, None, None, OK.head)
+
+
+def test_a_look_in_vain_is_counted():
+    """As a failed read is: it sets the pace of the next one, and nothing of it is durable."""
+    job = in_state(State.UNKNOWN)
+    looked = apply(job, e.NoVerdict("429", hint=3_000), LATER)
+    assert looked.progress == Progress(read_at=LATER, hint=3_000, failures=1, attempts=2, trouble="429")
+    assert looked.revision == job.revision
+
+
+def test_the_verdict_may_be_that_it_never_ran():
+    """The job has failed as if its start had been refused, and its key is free."""
+    never = e.StartRefused(Outcome(502, problem="start-never-ran", detail="said so"), frees_key=True)
+    job = apply(in_state(State.UNKNOWN), never, LATER)
+    assert (job.state, job.error, job.refused, job.frees_key) == (State.FAILED, "start-never-ran", True, True)
 
 
 def test_a_missed_verdict_expires_the_job():

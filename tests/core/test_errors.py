@@ -21,7 +21,7 @@ from gateway.core.errors import (
 
 BRANCHES = {CallerProblem: "caller", JobProblem: "job", UpstreamProblem: "upstream", GatewayProblem: "gateway"}
 DRAWN = re.compile(r"[├└]── (?P<name>[A-Z]\w+) +(?P<status>[45]\d\d)  (?P<code>[a-z-]+)(?P<note>.*)")
-RETRYABLE = {"upstream-unreachable", "store-unavailable", "draining", "result-not-ready"}
+RETRYABLE = {"upstream-unreachable", "start-never-ran", "store-unavailable", "draining", "result-not-ready"}
 
 
 def drawn() -> list[tuple[str, int, str]]:

@@ -35,9 +35,16 @@ def test_there_are_no_other_words():
 
 def test_the_upstreams_modes_are_callable_by_the_upstreams_own_names():
     """A client that sets Orchestrator's `$callMode` gets that mode from the gateway, unchanged."""
-    assert [mode.value for mode in UpstreamMode] == ["AsyncRequestReply", "LongPolling", "FireAndForget"]
-    same = {mode.value: BY_CALL_MODE[mode.value].name for mode in UpstreamMode}
+    arguments = [mode.argument for mode in UpstreamMode if mode.argument is not None]
+    assert arguments == ["AsyncRequestReply", "LongPolling", "FireAndForget"]
+    same = {argument: BY_CALL_MODE[argument].name for argument in arguments}
     assert same == {"AsyncRequestReply": "ASYNC", "LongPolling": "LONG_POLL", "FireAndForget": "FORGET"}
+
+
+def test_the_jobs_api_is_no_call_mode():
+    """No trigger is asked for it, and no caller can demand it by that word."""
+    assert UpstreamMode.JOBS.argument is None
+    assert UpstreamMode.JOBS.value not in BY_CALL_MODE
 
 
 def test_every_row_says_what_the_caller_gets():

@@ -204,9 +204,9 @@ def test_the_trigger_itself_is_never_followed_with_other_arguments_either():
 def test_a_start_that_was_not_sent(reason):
     """No byte left: nothing ran, the key is free, and the caller may send it again."""
     event = started(Failure(reason, sent=False, detail="port 1"))
-    assert event == e.StartRefused(
-        Outcome(502, problem="upstream-unreachable", detail=f"nothing was sent: {reason.value}: port 1"), frees_key=True
-    )
+    problem = "upstream-credentials" if reason.value == "credential" else "upstream-unreachable"
+    detail = f"nothing was sent: {reason.value}: port 1"
+    assert event == e.StartRefused(Outcome(502, problem=problem, detail=detail), frees_key=True)
 
 
 @pytest.mark.parametrize("asked", EVERY_ASKED, ids=str)

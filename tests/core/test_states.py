@@ -22,7 +22,7 @@ SPECIFICATION = """
     accepted   GaveUp            failed        the deadline
 
     # The start is out.
-    starting   StartPostponed    accepted      it certainly did not run: the only way back
+    starting   StartPostponed    accepted      it did not run, or may run twice: the only way back
     starting   StartRefused      failed
     starting   StartAmbiguous    unknown       it may have run: never again
     starting   Followed          running
@@ -35,12 +35,17 @@ SPECIFICATION = """
     running    Redirected        running
     running    ReadFailed        running
     running    Lost              unknown       it runs on where the gateway may not look
+    running    Located           running       its key in Orchestrator is known now
+    running    StopSent          running       whether it stops, its end will tell
+    running    StopFailed        running
     running    Ended             END
     running    GaveUp            failed
     running    CancelRequested   running
     running    Canceled          canceled
 
     # Waiting for a verdict, and exempt from the deadline.
+    unknown    NoVerdict         unknown       nobody can tell yet
+    unknown    StartRefused      failed        the verdict: it never ran
     unknown    Followed          running
     unknown    Ended             END
     unknown    CancelRequested   unknown
@@ -64,7 +69,7 @@ def drawing() -> str:
 
 @pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_every_state_takes_every_event_as_specified(state, event):
-    """Each of the 135 pairs leads where the specification says, or is illegal."""
+    """Each of the 171 pairs leads where the specification says, or is illegal."""
     expected = EXPECTED.get((state.value, event.__name__))
     if expected is None:
         with pytest.raises(IllegalTransition, match=f"{event.__name__} in state {state.value}"):
@@ -93,7 +98,7 @@ def test_nothing_leads_out_of_a_terminal_state():
     assert {state for state in State if state.terminal} == TERMINAL
 
 
-def test_only_a_certain_failure_leads_back_before_the_start():
+def test_only_a_postponed_start_leads_back_before_the_start():
     """`accepted` is entered from elsewhere by StartPostponed alone, and `starting` by StartIntended alone."""
     entries = {(event.__name__, state, to) for state, row in TRANSITIONS.items() for event, to in row.items()}
     back = {(event, state) for event, state, to in entries if to is State.ACCEPTED and state is not State.ACCEPTED}
