@@ -134,9 +134,15 @@ def simulate(
     fault: Annotated[list[str] | None, typer.Option(help="A fault to draw from; may come again.")] = None,
     fault_rate: Annotated[float, typer.Option(help="Share of calls that a fault befalls.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the faults.")] = 0,
+    client: Annotated[
+        list[str] | None, typer.Option(help="ID:SECRET of an OAuth client; then only issued tokens are good.")
+    ] = None,
+    token_lifetime: Annotated[int, typer.Option(help="Seconds that an issued token is good.")] = 3600,
+    webhook: Annotated[list[str] | None, typer.Option(help="A URL to tell of jobs' events; may come again.")] = None,
+    webhook_secret: Annotated[str | None, typer.Option(help="What webhooks are signed with.")] = None,
 ) -> None:
     """Run an Orchestrator to develop, demo and test against. Its admin page is at /_sim."""
-    from gateway.simulator import Settings
+    from gateway.simulator import Settings, Webhook
     from gateway.simulator import serve as serve_simulator
     from gateway.simulator.faults import read_fault
 
@@ -154,6 +160,9 @@ def simulate(
             faults=tuple(fault or ()),
             fault_rate=fault_rate,
             seed=seed,
+            oauth_clients=dict(map(_id_secret, client)) if client else None,
+            token_lifetime=token_lifetime,
+            webhooks=tuple(Webhook(url=url, secret=webhook_secret) for url in webhook or ()),
         )
         host, port = _host_port(listen)
     except ValueError as error:
@@ -228,6 +237,13 @@ def _host_port(text: str) -> tuple[str, int]:
     if not separator or not port.isdigit():
         raise ValueError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def _id_secret(text: str) -> tuple[str, str]:
+    name, separator, secret = text.partition(":")
+    if not name or not separator or not secret:
+        raise ValueError("a client is ID:SECRET")
+    return name, secret
 
 
 def _fail(message: str) -> NoReturn:

@@ -10,6 +10,7 @@ GET  /_sim/faults          the faults ordered and not yet spent
 POST /_sim/faults          {"fault": name, "on": point, "times": n or null, "slug": slug or null}
 POST /_sim/tokens/expire   end every token that the identity server has issued
 POST /_sim/reset           forget all jobs, counts and orders
+     /_sim/webhooks        see `webhook_admin`
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gateway.simulator.faults import FAULTS, Point, read_fault
 from gateway.simulator.jobs import Job, JobTable
 from gateway.simulator.oauth import Tokens
 from gateway.simulator.planning import FaultPlan, Order
+from gateway.simulator.settings import WEBHOOK_EVENTS
 
 
 class Admin:
@@ -63,7 +65,7 @@ class Admin:
     async def describe(self, _: web.Request) -> web.Response:
         """Answer with everything that can be asked of a job."""
         faults = {fault.name: {"meaning": fault.meaning, "stage": fault.stage.value} for fault in FAULTS.values()}
-        return _ok({"arguments": CONTROLS, "faults": faults, "on": list(Point)})
+        return _ok({"arguments": CONTROLS, "faults": faults, "on": list(Point), "events": sorted(WEBHOOK_EVENTS)})
 
     async def counters(self, _: web.Request) -> web.Response:
         """Answer with the counts."""

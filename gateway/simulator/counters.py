@@ -16,8 +16,10 @@ class Counters:
     are reads of the status URI of an AsyncRequestReply job; `legs` are calls held for a LongPolling job, the start
     included; `outputs` are reads of an output URI. Of the Jobs API, `lists` are lists of jobs, `limited` those of them
     answered 429, `job_reads` reads of one job by id or key, `stops` requests to `StopJobs`, `blobs` calls to the
-    attachments' storage. `token_requests` are requests for a token, `tokens` the tokens that were issued. `refused` are
-    calls answered 401 or 403; `faults` are calls that went wrong on purpose.
+    attachments' storage. `token_requests` are requests for a token, `tokens` the tokens that were issued. `webhooks`
+    are deliveries of an event, `webhooks_failed` those that failed, `webhooks_skipped` events while the webhook was
+    disabled, `webhooks_lost` those that were lost on purpose. `refused` are calls answered 401 or 403; `faults` are
+    calls that went wrong on purpose.
     """
 
     starts: int = 0
@@ -32,6 +34,10 @@ class Counters:
     blobs: int = 0
     token_requests: int = 0
     tokens: int = 0
+    webhooks: int = 0
+    webhooks_failed: int = 0
+    webhooks_skipped: int = 0
+    webhooks_lost: int = 0
     refused: int = 0
     faults: int = 0
     _transports: set[asyncio.BaseTransport] = field(default_factory=set, repr=False)

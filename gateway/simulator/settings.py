@@ -1,4 +1,4 @@
-"""What a simulated tenant is like: every knob of the simulator, in two frozen records.
+"""What a simulated tenant is like: every knob of the simulator, in frozen records.
 
 Durations are float seconds. Where Orchestrator's behaviour is public (25 s legs, the 15-minute limit, bearer tokens
 on every call), the default is Orchestrator's; where it is not public (whether Location is absolute, whether a result
@@ -29,6 +29,52 @@ class Trigger:
     honour_call_mode: bool | None = None
     duration: float | None = None
     methods: frozenset[str] = METHODS
+
+
+WEBHOOK_EVENTS = frozenset({"job.created", "job.started", "job.completed", "job.faulted", "job.stopped"})
+"""The events of jobs that webhooks can be registered for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where events are posted, and which. Without a secret they are not signed.
+
+    Raises ValueError for an event that there is none of, and for a URL that is not HTTP.
+    """
+
+    url: str
+    secret: str | None = None
+    events: frozenset[str] = WEBHOOK_EVENTS
+    name: str = "webhook"
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be delivered."""
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"a webhook's url is an http or https one, not {self.url!r}")
+        if not self.events <= WEBHOOK_EVENTS:
+            unknown = sorted(self.events - WEBHOOK_EVENTS)
+            raise ValueError(f"a webhook's events are {sorted(WEBHOOK_EVENTS)}, not {unknown}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookTraffic:
+    """How webhooks are delivered, and what goes wrong with them. `…_every=n` is every n-th event of each; 0 is none."""
+
+    signature: Literal["base64", "sha256=base64", "sha256=hex"] = "base64"
+    """The form of X-UiPath-Signature; sources differ, and a receiver has to take them all."""
+    timeout: float = 10.0
+    """Seconds after which a delivery that was not answered has failed."""
+    breaker: float = 3600.0
+    """Seconds for which a failed delivery disables its webhook."""
+    lose_every: int = 0
+    """Events that are never sent."""
+    double_every: int = 0
+    """Events that are sent twice."""
+    delay_every: int = 0
+    """Events that come `delay` seconds late, so that later ones overtake them."""
+    delay: float = 1.0
+    forge_every: int = 0
+    """Events whose signature is made with another secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +156,11 @@ class Settings:
     """Seconds by which the tenant's clock, in CreationTime and its like, is ahead of the machine's."""
     blob_host: str | None = None
     """`host:port` that attachments' blobs are read from, instead of the request's own Host."""
+
+    webhooks: tuple[Webhook, ...] = ()
+    """The webhooks that are registered from the start."""
+    webhook_traffic: WebhookTraffic = WebhookTraffic()
+    """How events are delivered to them."""
 
     cold_start: bool = False
     """Whether the first start of each slug is answered 500, with nothing started."""

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Mapping
 from aiohttp import web
 
 from gateway.simulator.admin import Admin
+from gateway.simulator.clock import WallClock
 from gateway.simulator.counters import Counters
 from gateway.simulator.jobs import Job, JobTable
 from gateway.simulator.settings import Settings
 from gateway.simulator.tenant import Tenant
+from gateway.simulator.webhook_admin import WebhookAdmin
+from gateway.simulator.webhooks import Webhooks
 
 _MAX_BODY = 64 * 1024 * 1024
 
@@ -25,9 +28,23 @@ class Simulator:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.counters = Counters()
-        self._table = JobTable(retention=self.settings.retention, seed=self.settings.seed)
-        self._tenant = Tenant(self.settings, self._table, self.counters)
-        self._admin = Admin(self._table, self.counters, self._tenant.plan, self._tenant.tokens, self._tenant.resets)
+        clock = WallClock(self.settings.clock_skew)
+        self._webhooks = Webhooks(self.settings, self.counters, clock)
+        self._table = JobTable(
+            retention=self.settings.retention,
+            seed=self.settings.seed,
+            on_start=self._webhooks.job_created,
+            on_end=self._webhooks.job_ended,
+        )
+        self._tenant = Tenant(self.settings, self._table, self.counters, clock)
+        self._webhook_admin = WebhookAdmin(self._webhooks)
+        self._admin = Admin(
+            self._table,
+            self.counters,
+            self._tenant.plan,
+            self._tenant.tokens,
+            (self._webhooks.reset, *self._tenant.resets),
+        )
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -58,8 +75,10 @@ class Simulator:
         """Return a new application that serves this tenant."""
         app = web.Application(client_max_size=_MAX_BODY)
         self._admin.add_routes(app.router)
+        self._webhook_admin.add_routes(app.router)
         app.router.add_route("*", "/{target:.*}", self._tenant.dispatch)
         app.on_shutdown.append(self._let_go)
+        app.cleanup_ctx.append(self._webhooks.lifetime)
         app.cleanup_ctx.append(self._lifetime)
         return app
 

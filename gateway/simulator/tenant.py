@@ -34,7 +34,7 @@ class Tenant:
     seen (tokens are kept: a client that has one goes on).
     """
 
-    def __init__(self, settings: Settings, jobs: JobTable, counters: Counters) -> None:
+    def __init__(self, settings: Settings, jobs: JobTable, counters: Counters, clock: WallClock) -> None:
         self._settings = settings
         self._counters = counters
         self._stalls = Stalls()
@@ -43,7 +43,6 @@ class Tenant:
         self._identity = IdentityServer(settings, self.tokens, counters, self.plan)
         access = Access(settings, counters, self.tokens)
         catalog = Catalog(settings)
-        clock = WallClock(settings.clock_skew)
         links = Links(secrets.token_bytes(32))
         self._triggers = Triggers(
             settings, access=access, jobs=jobs, catalog=catalog, links=links, counters=counters, plan=self.plan
