@@ -45,8 +45,24 @@ class Keys:
         return self._key(partition_of(job_id), "watch", job_id)
 
     def delivery(self, delivery_id: str) -> str:
-        """A hash: record, revision, follower of a callback delivery."""
+        """A hash: record and revision of a callback delivery; its last follower, once its job has ended."""
         return self._key(partition_of(delivery_id), "delivery", delivery_id)
+
+    def delivery_prefix(self, job_id: str) -> str:
+        """What the names of all such hashes in the job's partition begin with."""
+        return self._key(partition_of(job_id), "delivery", "")
+
+    def deliveries(self, job_id: str) -> str:
+        """A set: the deliveries of a job's outcome."""
+        return self._key(partition_of(job_id), "deliveries", job_id)
+
+    def dead(self, partition: int, state: str) -> str:
+        """A sorted set: the deliveries of a partition that were given up in `state`, by when that was."""
+        return self._key(partition, "dead", state)
+
+    def silent(self, receiver: str) -> str:
+        """Present while a receiver is left alone. `receiver` is a hexadecimal hash."""
+        return self._key(int(receiver[:2], 16), "silent", receiver)
 
     def idempotency(self, partition: int, key: str) -> str:
         """The job that an idempotency key belongs to; in the partition of that job."""

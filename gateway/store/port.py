@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.core.delivery import Delivery
+from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.job import Job
 from gateway.core.verdict import Verdict
 
@@ -125,6 +125,43 @@ class Saved(enum.Enum):
     """The store has no such record; nothing was written."""
 
 
+class SavedEnd(msgspec.Struct, frozen=True):
+    """The end was saved, and these deliveries, which have waited for it, are due and followed now."""
+
+    deliveries: tuple[Delivery, ...]
+
+
+class Attached(enum.Enum):
+    """What came of adding a callback to a job."""
+
+    WAITS = "waits"
+    """It is due when the job ends, by whichever replica then follows the job."""
+    DUE = "due"
+    """The job has ended: it is due now, and followed by who added it."""
+    FULL = "full"
+    """The job has as many callbacks as it may have."""
+    NEVER = "never"
+    TOMBSTONE = "tombstone"
+
+
+class DeliveryRow(msgspec.Struct, frozen=True):
+    """A delivery, and who follows it or did last; nobody does before its job has ended."""
+
+    delivery: Delivery
+    follower: str | None
+
+
+Place = tuple[int, str]
+"""Where a delivery stands among the dead ones: when it was given up (ms), and its id."""
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """Deliveries that were given up, the newest first, and where the next page begins; None after the last."""
+
+    deliveries: tuple[Delivery, ...]
+    next: Place | None
+
+
 class Canceling(enum.Enum):
     """What came of asking for a job to be canceled."""
 
@@ -201,12 +238,50 @@ class Store(Protocol):
         """Replace the sealed credential of a live job; False if it has ended."""
         ...
 
-    async def save(self, save: Save, follower: str) -> Saved:
+    async def save(self, save: Save, follower: str) -> Saved | SavedEnd:
         """Apply a change if `follower` still follows the job at that revision."""
         ...
 
     async def save_delivery(self, delivery: Delivery, revision: int, follower: str, *, keep: int) -> Saved:
-        """Apply a change to a callback delivery under the same fence."""
+        """Apply a change to a callback delivery under the same fence; keep it, and unless it has arrived, its outcome.
+
+        What is dead is listed among the dead letters.
+        """
+        ...
+
+    async def redeliver(self, delivery: Delivery, revision: int, follower: str, *, keep: int) -> Saved:
+        """Begin a delivery anew, followed by `follower` from now on; `MISSING` if there is nothing to deliver.
+
+        `FENCED`: it is not at `revision`, or its job has not ended.
+        """
+        ...
+
+    async def attach(self, delivery: Delivery, follower: str) -> Attached | Delivery:
+        """Add a callback to a job, or return the one with this id that is there already."""
+        ...
+
+    async def deliveries(self, job_id: str) -> list[Delivery]:
+        """Return the deliveries of a job's outcome, the oldest first."""
+        ...
+
+    async def read_delivery(self, delivery_id: str) -> DeliveryRow | None:
+        """Return a delivery as it stands; None if it is not kept."""
+        ...
+
+    async def dead_letters(self, state: DeliveryState, *, limit: int, after: Place | None = None) -> DeadLetters:
+        """Return the deliveries that were given up in `state`, as long as they are kept."""
+        ...
+
+    async def silence(self, receiver: str, *, keep: int) -> None:
+        """Remember for `keep` (ms) that the receiver with this keyed hash wants no deliveries."""
+        ...
+
+    async def is_silent(self, receiver: str) -> bool:
+        """Whether it is to be left alone."""
+        ...
+
+    async def unsilence(self, receiver: str) -> None:
+        """Forget that it wants none."""
         ...
 
     async def watch(self, job_id: str, watcher: str) -> Job | Gone:

@@ -6,21 +6,22 @@ again; that, and only that, is why the client's one retry is safe.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from gateway.core.delivery import Delivery, DeliveryState
+from gateway.core.delivery import SPAN
 from gateway.core.ids import partition_of
 from gateway.core.job import Job
 from gateway.core.policy import DAY
 from gateway.core.verdict import Verdict
 from gateway.store.codec import Unreadable, decode_delivery, decode_hint, decode_job, decode_verdict, encode
+from gateway.store.deliveries import DeliveryVerbs
 from gateway.store.durable import DurableScript
+from gateway.store.edge import mapped
 from gateway.store.keys import Keys
 from gateway.store.port import (
     Beat,
@@ -36,6 +37,7 @@ from gateway.store.port import (
     Row,
     Save,
     Saved,
+    SavedEnd,
     Stored,
     StoreDown,
     Wake,
@@ -48,19 +50,11 @@ from gateway.store.topology import Servers, servers
 _TAKE_BATCH = 500
 """Rows taken over in one pipeline."""
 
-_REFUSED_WHEN_FULL = frozenset({"create", "announce"})
-"""Scripts that a server which has reached its `maxmemory` refuses: new jobs wait, so that those there are can end."""
+_REFUSED_WHEN_FULL = frozenset({"create", "announce", "attach", "redeliver"})
+"""Scripts that a server which has reached its `maxmemory` refuses: what is new waits, so that what is there can end."""
 
 _MARKS_KEPT = 400 * DAY
 """Longer than any job and its tombstone; every start of a gateway renews it."""
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StoreDown(f"{type(error).__name__}: {error}") from error
 
 
 def connect(settings: StoreSettings, url: str) -> RedisStore:
@@ -68,7 +62,7 @@ def connect(settings: StoreSettings, url: str) -> RedisStore:
     return RedisStore(servers(settings, url), settings)
 
 
-class RedisStore:
+class RedisStore(DeliveryVerbs):
     """The port's implementation. `now` replaces the server's clock in tests that run in virtual time."""
 
     def __init__(self, servers: Servers, settings: StoreSettings, *, now: Callable[[], int] | None = None) -> None:
@@ -86,10 +80,6 @@ class RedisStore:
     @cached_property
     def _save(self) -> Script:
         return self._durable("save")
-
-    @cached_property
-    def _save_delivery(self) -> Script:
-        return self._script("save_delivery")
 
     @cached_property
     def _take(self) -> Script:
@@ -151,7 +141,7 @@ class RedisStore:
             job.id, encode(job), new.start, new.credential or b"", follower, new.operation, keep, job.fingerprint,
             new.key_keep or keep, _flag(new.joins), self._keys.job_prefix(job.id),
         ]  # fmt: skip
-        with _mapped():
+        with mapped():
             answer = await self._create(keys, arguments)
         match answer[0]:
             case b"created":
@@ -163,7 +153,7 @@ class RedisStore:
 
     async def holder(self, key: str, partition: int) -> Holder | None:
         """See the port."""
-        with _mapped():
+        with mapped():
             job_id, fingerprint = await self._redis.hmget(self._keys.idempotency(partition, key), ["id", "print"])
         if job_id is None or fingerprint is None:
             return None
@@ -171,7 +161,7 @@ class RedisStore:
 
     async def read(self, job_id: str) -> Job | Gone:
         """See the port."""
-        with _mapped():
+        with mapped():
             record = await self._redis.hget(self._keys.job(job_id), "rec")
             if record is None:
                 buried = await self._redis.exists(self._keys.tombstone(job_id))
@@ -180,31 +170,34 @@ class RedisStore:
 
     async def buried(self, job_id: str) -> str | None:
         """See the port."""
-        with _mapped():
+        with mapped():
             principal = await self._redis.get(self._keys.tombstone(job_id))
         return None if principal is None else _text(principal)
 
     async def read_body(self, job_id: str) -> bytes | None:
         """See the port."""
-        with _mapped():
+        with mapped():
             return _maybe_bytes(await self._redis.get(self._keys.body(job_id)))
 
     async def read_credential(self, job_id: str) -> bytes | None:
         """See the port."""
-        with _mapped():
+        with mapped():
             return _maybe_bytes(await self._redis.hget(self._keys.job(job_id), "cred"))
 
     async def offer_credential(self, job_id: str, sealed: bytes) -> bool:
         """See the port."""
-        with _mapped():
+        with mapped():
             return bool(await self._offer([self._keys.job(job_id)], [sealed]))
 
-    async def save(self, save: Save, follower: str) -> Saved:
+    async def save(self, save: Save, follower: str) -> Saved | SavedEnd:
         """See the port."""
         keys, arguments = self._save_call(save, follower)
-        with _mapped():
+        with mapped():
             answer = await self._save(keys, arguments)
-        return Saved(answer.decode())
+        if isinstance(answer, bytes):
+            return Saved(answer.decode())
+        # Unreadable ones are left to a replica that can read them, as anywhere.
+        return SavedEnd(tuple(decode_delivery(record) for record in answer[1:] if _reads(decode_delivery, record)))
 
     def _save_call(self, save: Save, follower: str) -> tuple[list[str], list[Argument]]:
         job, name = save.job, self._keys
@@ -215,31 +208,23 @@ class RedisStore:
             name.tombstone(job.id),
             name.watchers(job.id),
             name.idempotency(partition_of(job.id), job.key) if job.key is not None else name.job(job.id),
+            name.deliveries(job.id),
         ]
         arguments: list[Argument] = [
             job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,
             _flag(job.state.terminal), save.body or b"", save.tombstone, save.key_keep,
             _flag(job.start_answered), name.wake, job.principal, _flag(save.restores), save.start or b"",
-            save.credential or b"", job.fingerprint,
+            save.credential or b"", job.fingerprint, name.delivery_prefix(job.id), SPAN,
         ]  # fmt: skip
         if save.delivery is not None:
             keys.append(name.delivery(save.delivery.id))
-            arguments += [save.delivery.id, encode(save.delivery), save.keep]
+            arguments += [save.delivery.id, encode(save.delivery)]
         return keys, arguments
-
-    async def save_delivery(self, delivery: Delivery, revision: int, follower: str, *, keep: int) -> Saved:
-        """See the port."""
-        keys = [self._keys.delivery(delivery.id), self._keys.followed(partition_of(delivery.id), follower)]
-        done = _flag(delivery.state is not DeliveryState.PENDING)
-        arguments: list[Argument] = [delivery.id, follower, revision, encode(delivery), delivery.revision, keep, done]
-        with _mapped():
-            answer = await self._save_delivery(keys, arguments)
-        return Saved(answer.decode())
 
     async def watch(self, job_id: str, watcher: str) -> Job | Gone:
         """See the port."""
         keys = [self._keys.job(job_id), self._keys.watchers(job_id), self._keys.tombstone(job_id)]
-        with _mapped():
+        with mapped():
             answer = await self._watch(keys, [watcher])
         if len(answer) == 1:
             return Gone.TOMBSTONE if answer[0] else Gone.NEVER
@@ -247,7 +232,7 @@ class RedisStore:
 
     async def wakes(self, watcher: str) -> AsyncIterator[Wake]:
         """See the port. Ends with `StoreDown` when the connection does, or when it is dead; call it again."""
-        with _mapped():
+        with mapped():
             listener = await self._servers.listener()
             async with listener.pubsub() as pubsub:
                 await pubsub.subscribe(self._keys.hints, own := self._keys.wake + watcher)
@@ -263,18 +248,18 @@ class RedisStore:
     async def request_cancel(self, job_id: str, share: int = 0) -> Canceling:
         """See the port."""
         keys = [self._keys.job(job_id), self._keys.tombstone(job_id)]
-        with _mapped():
+        with mapped():
             answer = await self._cancel(keys, [job_id, share, self._keys.wake])
         return Canceling(answer.decode())
 
     async def give_verdict(self, job_id: str, verdict: Verdict) -> bool:
         """See the port."""
-        with _mapped():
+        with mapped():
             return bool(await self._verdict([self._keys.job(job_id)], [job_id, encode(verdict), self._keys.wake]))
 
     async def requests(self, job_ids: Sequence[str]) -> dict[str, Requests]:
         """See the port."""
-        with _mapped():
+        with mapped():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for job_id in job_ids:
                     pipe.hmget(self._keys.job(job_id), ["cancel", "verdict"])
@@ -284,12 +269,12 @@ class RedisStore:
 
     async def announce(self, event: str, hint: Hint, *, keep: int) -> bool:
         """See the port."""
-        with _mapped():
+        with mapped():
             return bool(await self._announce([self._keys.hint(event)], [encode(hint), self._keys.hints, keep]))
 
     async def erase(self, job_id: str) -> bool:
         """See the port."""
-        with _mapped():
+        with mapped():
             return bool(await self._erase([self._keys.job(job_id), self._keys.body(job_id)], []))
 
     async def _next_message(self, pubsub: PubSub) -> dict[str, Any]:
@@ -307,25 +292,25 @@ class RedisStore:
     async def beat(self, incarnation: str, *, join: bool = False) -> Beat:
         """See the port."""
         now = "" if self._now is None else self._now()
-        with _mapped():
+        with mapped():
             answer = await self._beat([self._keys.replicas], [incarnation, self._settings.lease, _flag(join), now])
         return Beat(int(answer[0]), bool(answer[1]), tuple(dead.decode() for dead in answer[2]))
 
     async def incarnations(self) -> list[str]:
         """See the port."""
-        with _mapped():
+        with mapped():
             members = await self._redis.zrange(self._keys.replicas, 0, -1)
         return [member.decode() for member in members if isinstance(member, bytes)]
 
     async def leave(self, incarnation: str) -> None:
         """See the port."""
-        with _mapped():
+        with mapped():
             # Only one that is remembered: what has been forgotten has nothing left for others to take over.
             await self._redis.zadd(self._keys.replicas, {incarnation: 0}, xx=True)
 
     async def take_over(self, dead: str, follower: str) -> AsyncIterator[list[Row]]:
         """See the port."""
-        with _mapped():
+        with mapped():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key in self._keys.all_followed(dead):
                     pipe.smembers(key)
@@ -337,7 +322,7 @@ class RedisStore:
 
     async def _takeable(self, ids: list[str]) -> list[str]:
         """Return `ids` without the rows that this version cannot read: they are left for a replica that can."""
-        with _mapped():
+        with mapped():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for row_id in ids:
                     pipe.hget(self._keys.job(row_id), "rec")
@@ -350,7 +335,7 @@ class RedisStore:
         ]
 
     async def _take_batch(self, ids: list[str], dead: str, follower: str) -> list[Row]:
-        with _mapped():
+        with mapped():
             answers = await self._take.each([self._take_call(row_id, dead, follower) for row_id in ids])
         return [_row(answer) for answer in answers if answer is not None]
 
@@ -366,7 +351,7 @@ class RedisStore:
 
     async def forget(self, dead: str) -> None:
         """See the port. One that still has rows, if only such as this version cannot read, stays remembered."""
-        with _mapped():
+        with mapped():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key in self._keys.all_followed(dead):
                     pipe.exists(key)
@@ -376,17 +361,17 @@ class RedisStore:
 
     async def remember_token(self, token: str, *, keep: int) -> None:
         """See the port."""
-        with _mapped():
+        with mapped():
             await self._redis.set(self._keys.token(token), b"1", px=keep)
 
     async def knows_token(self, token: str) -> bool:
         """See the port."""
-        with _mapped():
+        with mapped():
             return bool(await self._redis.exists(self._keys.token(token)))
 
     async def check(self) -> None:
         """Raise `StoreDown` if a server does not answer, `Unsuitable` if it would lose jobs."""
-        with _mapped():
+        with mapped():
             for server in await self._servers.primaries():
                 await server.ping()
                 try:
@@ -407,7 +392,7 @@ class RedisStore:
 
     async def acknowledge(self, marks: Sequence[str]) -> bool:
         """See the port."""
-        with _mapped():
+        with mapped():
             known = {_bytes(mark).decode() for mark in await self._redis.smembers(self._keys.keyring)}
             if known and not known & set(marks):
                 return False
@@ -418,12 +403,12 @@ class RedisStore:
 
     async def ping(self) -> None:
         """See the port."""
-        with _mapped():
+        with mapped():
             await self._redis.ping()
 
     async def close(self) -> None:
         """See the port."""
-        with _mapped():
+        with mapped():
             await self._servers.close()
 
 
