@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 from tests.chaos.schedule import Step, Terms, plan
-from tests.support.rig import BASE_PATH
 
 PREFIX = "chaos"
+BASE_PATH = "/acme/prod/orchestrator_"
 
 ROUTES = {"async": "AsyncRequestReply", "long-poll": "LongPolling", "forget": "FireAndForget"}
 """The gateway's routes, and the upstream mode of each."""

@@ -62,10 +62,10 @@ class FaultProxy:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None):
         self._deafen()
-        for task in [link.task for link in self._links]:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self.put(Fault.LATENCY)  # Nothing is held any more, nor listened for again.
+        self.reset()
+        if tasks := {link.task for link in self._links}:
+            await asyncio.wait(tasks)
 
     @property
     def fault(self) -> Fault:

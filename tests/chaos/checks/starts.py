@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.chaos.history import Complete, Invoke
+from tests.chaos.checks.limits import beyond_disowning
+from tests.chaos.history import Complete
 from tests.chaos.view import View, Violation, end_of_record
 
 _READS_A_SECOND = 12
 _READS_MORE = 12
 """Beyond what the time allows: reads whose answer was lost, and those of whoever took the job over."""
-_DISOWNED_WITHIN = 10.0
-_DYING = frozenset({"kill", "term", "stop"})
 
 
 def once(view: View) -> Iterator[Violation]:
@@ -38,7 +37,7 @@ def refused(view: View) -> Iterator[Violation]:
     """A client that was told that nothing ran, and nothing else, was told the truth."""
     for call, starts in view.starts.items():
         ran = view.upstream[call].jobs if call in view.upstream else 0
-        if ran and all(_refused(complete) for _, complete in starts) and not _beyond_disowning(view, starts):
+        if ran and all(_refused(complete) for _, complete in starts) and not beyond_disowning(view, starts):
             yield Violation("I2 refused yet started", "every answer said that nothing was sent", call)
 
 
@@ -49,16 +48,6 @@ def _refused(complete: Complete) -> bool:
 def _silence(view: View, call: str) -> bool:
     """Whether the client does not know what came of one of its requests."""
     return any(complete.status is None or complete.error is not None for _, complete in view.starts[call])
-
-
-def _beyond_disowning(view: View, starts: list[tuple[Invoke, Complete]]) -> bool:
-    """Whether a replica died before it could disown what it may have created (the limit that decision 6 names)."""
-    return any(_struck_soon_after(view, invoke, complete) for invoke, complete in starts)
-
-
-def _struck_soon_after(view: View, invoke: Invoke, complete: Complete) -> bool:
-    struck = view.struck(invoke.replica, complete.at, complete.at + _DISOWNED_WITHIN, _DYING)
-    return any(fault.target == invoke.replica for fault in struck)
 
 
 def bounded_reads(view: View) -> Iterator[Violation]:
