@@ -14,9 +14,8 @@ from typing import Any
 
 from gateway.core import events as e
 from gateway.core.apply import apply
-from gateway.core.delivery import Delivery
+from gateway.core.delivery import Delivery, delivery_id
 from gateway.core.errors import InternalError, StoreUnavailable
-from gateway.core.ids import make_id, partition_of
 from gateway.core.job import Job, State
 from gateway.core.outcome import problem_outcome
 from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
@@ -368,14 +367,14 @@ class Driver:
 
     def _delivery(self, job: Job) -> Delivery:
         assert job.callback_url is not None, "only a job with a callback has a delivery"
-        delivery_id = make_id(partition_of(job.id), self._random(16))
-        now = self._clock.now()
-        return Delivery(delivery_id, job.id, job.callback_url, created=now, due=now)
+        now, url = self._clock.now(), job.callback_url
+        return Delivery(delivery_id(job.id, url), job.id, url, created=now, due=now, subject=job.subject)
 
     def _finish(self, entry: Entry) -> None:
         self._drop(entry)
-        if entry.delivery is not None:
-            self._deliver(entry.delivery, entry.follower)
+        own = () if entry.delivery is None else (entry.delivery,)
+        for delivery in (*own, *entry.waited):
+            self._deliver(delivery, entry.follower)
 
     def _drop(self, entry: Entry) -> None:
         if self._follows(entry):

@@ -26,6 +26,7 @@ class Entry:
         "saving",
         "start",
         "step",
+        "waited",
     )
 
     def __init__(self, stored: Stored, job: Job, follower: str) -> None:
@@ -49,3 +50,6 @@ class Entry:
         self.body: bytes | None = None
         """The outcome's body, once the job has ended."""
         self.delivery: Delivery | None = None
+        """Of the callback that its starter asked for, once the job has ended."""
+        self.waited: tuple[Delivery, ...] = ()
+        """Of those that were added while it ran."""

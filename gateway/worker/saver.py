@@ -15,7 +15,7 @@ import msgspec
 from gateway.core.job import State
 from gateway.core.policy import SECOND
 from gateway.core.retention import kept_for, key_kept_for
-from gateway.store.port import Save, Saved, Store, StoreDown
+from gateway.store.port import Save, Saved, SavedEnd, Store, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.entry import Entry
 from gateway.worker.port import Policies, Vault
@@ -58,6 +58,8 @@ class Saver:
                 answer = await self._surely(entry, msgspec.structs.replace(save, restores=True))
             if answer is Saved.FENCED:
                 return False
+            if isinstance(answer, SavedEnd):
+                entry.waited = answer.deliveries
             entry.forgotten = answer is Saved.MISSING
             entry.saved = save.job
             saved(entry)
@@ -78,7 +80,7 @@ class Saver:
             delivery=entry.delivery,
         )
 
-    async def _surely(self, entry: Entry, save: Save) -> Saved:
+    async def _surely(self, entry: Entry, save: Save) -> Saved | SavedEnd:
         for tries in itertools.count():
             pause = _AGAIN[min(tries, len(_AGAIN) - 1)]
             try:
@@ -91,7 +93,7 @@ class Saver:
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def _once(self, entry: Entry, save: Save) -> Saved:
+    async def _once(self, entry: Entry, save: Save) -> Saved | SavedEnd:
         while True:
             follower = entry.follower
             answer = await self._store.save(save, follower)
