@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl
+
 import msgspec
 
 from gateway.core.arguments import (
@@ -43,6 +45,18 @@ class Arguments(msgspec.Struct, frozen=True):
         if self.scanned is not None:
             return self.query, splice(self.scanned, mode.argument)
         return self.query, self.body
+
+    def as_object(self) -> bytes:
+        """Return the arguments as one JSON object; those of a query are strings. Raises `BadArgumentsProblem`."""
+        if not self.in_query:
+            if self.scanned is None or not self.scanned.is_object:
+                raise BadArgumentsProblem("this route's arguments are a JSON object")
+            return self.body
+        pairs = parse_qsl(self.query or "", keep_blank_values=True)
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            raise BadArgumentsProblem("this route takes each argument once")
+        return msgspec.json.encode(members)
 
 
 def read_arguments(method: str, query: str | None, body: bytes, content_type: str | None) -> Arguments:

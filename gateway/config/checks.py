@@ -10,9 +10,9 @@ import msgspec
 
 from gateway.config.errors import Fault, Key
 from gateway.config.mapping import callbacks, keyring_given, policy, route_name
-from gateway.config.model import GatewayKeys, PolicyKeys, RouteKeys, StoreKeys
-from gateway.core.modes import CallerMode
-from gateway.core.policy import Policy
+from gateway.config.model import GatewayKeys, JobsApiKeys, PolicyKeys, RouteKeys, StoreKeys, UpstreamKeys
+from gateway.core.modes import CallerMode, UpstreamMode
+from gateway.core.policy import OnDisconnect, Policy, SameCall
 from gateway.store.address import Address, Topology, parse
 from gateway.worker.guard import Guard, Refused
 
@@ -36,12 +36,27 @@ def _ports(keys: GatewayKeys) -> Iterator[Fault]:
 
 def _credentials(keys: GatewayKeys) -> Iterator[Fault]:
     """The gateway's own credential must not serve a whole network by oversight."""
-    if keys.upstream.bearer and not _is_loopback(keys.listen.host) and not keys.auth:
+    upstream = keys.upstream
+    if _own_credential(keys) and not _is_loopback(keys.listen.host) and not keys.auth:
         yield Fault(
             ("listen",),
-            "is beyond loopback, and upstream.bearer would serve whoever reaches it; listen on 127.0.0.1,"
-            " leave the bearer to the callers, or spell out `auth: none`",
+            f"is beyond loopback, and upstream.{'bearer' if upstream.bearer else 'oauth'} would serve whoever reaches"
+            " it; listen on 127.0.0.1, leave the bearer to the callers, or spell out `auth: none`",
         )
+    for key, holder in ((("upstream",), upstream), (("upstream", "jobs_api"), upstream.jobs_api)):
+        if holder and holder.bearer and holder.oauth:
+            yield Fault((*key, "oauth"), "is a credential, and so is bearer; keep one")
+        if holder and holder.oauth and holder.oauth.token_url and holder.oauth.authority:
+            yield Fault((*key, "oauth", "authority"), "says where tokens are had, and so does token_url; keep one")
+
+
+def _own_credential(keys: GatewayKeys) -> bool:
+    """Return whether calls go upstream under a credential of the gateway's own."""
+    return _has_credential(keys.upstream)
+
+
+def _has_credential(keys: UpstreamKeys | JobsApiKeys) -> bool:
+    return bool(keys.bearer or keys.oauth)
 
 
 def _is_loopback(host: str) -> bool:
@@ -97,13 +112,16 @@ def _same(keys: GatewayKeys, what: str, of: Callable[[RouteKeys], str]) -> Itera
 
 def _policies(keys: GatewayKeys) -> Iterator[Fault]:
     """Check each policy, a key that comes from the defaults being a fault only there."""
-    found = list(_policy(keys, keys.defaults, policy(keys.defaults), ("defaults",)))
+    if keys.defaults.upstream_mode is UpstreamMode.JOBS and not keys.routes:
+        yield Fault(("defaults", "upstream_mode"), "is Jobs, which only routes can have: each names its process")
+    found = list(_policy(keys, keys.defaults, policy(keys), ("defaults",)))
     yield from found
     already = {(fault.key[-1], fault.message) for fault in found}
     for index, route in enumerate(keys.routes):
-        for fault in _policy(keys, route, policy(keys.defaults, route), ("routes", index)):
+        for fault in _policy(keys, route, policy(keys, route), ("routes", index)):
             if (fault.key[-1], fault.message) not in already:
                 yield fault
+        yield from _bound(keys, route, policy(keys, route), ("routes", index))
 
 
 def _policy(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Iterator[Fault]:
@@ -112,6 +130,7 @@ def _policy(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Ite
         yield Fault((*key, "start_retry"), "must not be longer than wait, after which nobody waits for the start")
     if meant.pace.floor > meant.pace.ceiling:
         yield Fault((*key, "poll_floor"), "must not be longer than poll_ceiling")
+    yield from _doubts(keys, meant, key)
     if meant.callback_url:
         yield from _callback_url(keys, meant.callback_url, (*key, "callback_url"))
 
@@ -126,6 +145,54 @@ def _modes(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Iter
         yield Fault((*key, "caller_mode"), f"is {meant.caller_mode}, which modes leaves out; name one of modes")
     if meant.caller_mode is CallerMode.CALLBACK and not keys.callbacks.allow:
         yield Fault((*key, "caller_mode"), "is callback, and callbacks are off; name the receivers in callbacks.allow")
+
+
+def _doubts(keys: GatewayKeys, meant: Policy, key: Key) -> Iterator[Fault]:
+    """Check what finds, shares and cancels jobs."""
+    binding = meant.binding
+    if binding.correlation and not binding.api:
+        yield Fault((*key, "correlation"), "is for finding jobs by the Jobs API; say `jobs_api: on` in upstream")
+    if not _own_credential(keys) and meant.deduplicate and SameCall.CALLER not in meant.deduplicate.by:
+        yield Fault(
+            (*key, "deduplicate", "by"),
+            "must name caller: without a credential of the gateway's own, one caller's outcome would be another's",
+        )
+    # Whether the defaults' jobs can be found is each route's to say, where there are routes.
+    if meant.binding.findable or (key == ("defaults",) and keys.routes):
+        return
+    for name, cancels in (
+        ("cancel_after", meant.cancel_after),
+        ("on_disconnect", meant.on_disconnect is OnDisconnect.CANCEL),
+    ):
+        if cancels:
+            yield Fault((*key, name), "needs a way to cancel: `jobs_api: on` in upstream, and correlation or mode Jobs")
+
+
+def _bound(keys: GatewayKeys, route: RouteKeys, meant: Policy, key: Key) -> Iterator[Fault]:
+    """Check what a route starts: a trigger, or by mode Jobs a process."""
+    binding = meant.binding
+    if meant.upstream_mode is not UpstreamMode.JOBS:
+        if route.trigger is None:
+            yield Fault((*key, "trigger"), f"is missing. {RouteKeys.model_fields['trigger'].description}")
+        for name in ("process", "release"):
+            if getattr(route, name):
+                yield Fault((*key, name), "is for `upstream_mode: Jobs`; a trigger starts what it is bound to itself")
+        return
+    mode = (*key, "upstream_mode")
+    if not binding.startable:
+        yield Fault(mode, "is Jobs, which starts a process; name it by process, or by release")
+    if route.process and route.release:
+        yield Fault((*key, "release"), "says what is started, and so does process; keep one")
+    if binding.folder is None:
+        yield Fault((*key, "folder"), "is missing: a process is started in a folder")
+    if not binding.api:
+        yield Fault(mode, "is Jobs; say `jobs_api: on` in upstream")
+    elif not _own_credential(keys) and (keys.upstream.jobs_api and _has_credential(keys.upstream.jobs_api)):
+        yield Fault(
+            mode,
+            "is Jobs, which upstream.jobs_api's own credential would start for callers that nobody has asked who they"
+            " are; leave that credential out, or give upstream one",
+        )
 
 
 def _callback_url(keys: GatewayKeys, url: str, key: Key) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from gateway.config import addresses, scalars, units
 from gateway.config.interpolation import Interpolated
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import OnTimeout
+from gateway.core.policy import OnDisconnect, OnTimeout, SameCall
 from gateway.store import settings
 from gateway.web.settings import Address
 
@@ -63,6 +63,22 @@ def one_of(words: Mapping[str, object], plain: Mapping[int, object] | None = Non
     return Parsed(parse, {"enum": [*words, *plain]}, shown.get)
 
 
+@dataclass(frozen=True)
+class Switchable:
+    """A section that `on` stands for, where all its keys have defaults."""
+
+    def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_section, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """`on`, or the section."""
+        return {"anyOf": [{"enum": ["on", True]}, handler(schema)]}
+
+
+def _section(value: object) -> object:
+    return {} if value is True or value == "on" else value
+
+
 def _words(*words: str) -> Parsed:
     return one_of({word: word for word in words})
 
@@ -104,6 +120,7 @@ StoreUrl = Annotated[str, Parsed(addresses.store_url, _matching("^(rediss?(\\+(s
 Origin = Annotated[str, Parsed(addresses.origin, _matching("^(https?://.+|\\*)$"))]
 
 GatewayPath = Annotated[str, Parsed(scalars.gateway_path, _matching("^/"))]
+Guid = Annotated[str, Parsed(scalars.guid, _matching("^[0-9A-Fa-f-]{36}$"))]
 TriggerPath = Annotated[str, Parsed(scalars.trigger_path, _matching("^/t/"))]
 Bearer = Annotated[str, Parsed(scalars.bearer, _TEXT)]
 WebhookSecret = Annotated[str, Parsed(scalars.webhook_secret, _matching("^whsec_"))]
@@ -120,5 +137,7 @@ UpstreamModeName = Annotated[
 CallerModeName = Annotated[CallerMode | None, one_of({mode.value: mode for mode in CallerMode} | {"upstream": None})]
 AllowedMode = Annotated[CallerMode, one_of({mode.value: mode for mode in CallerMode})]
 OnTimeoutName = Annotated[OnTimeout, one_of({choice.value: choice for choice in OnTimeout})]
+OnDisconnectName = Annotated[OnDisconnect, one_of({choice.value: choice for choice in OnDisconnect})]
+SameCallName = Annotated[SameCall, one_of({part.value: part for part in SameCall})]
 RedirectStatus = Annotated[int, one_of({}, {303: 303, 302: 302})]
 RunningStatus = Annotated[int, one_of({}, {200: 200, 202: 202})]

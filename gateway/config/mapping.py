@@ -10,12 +10,23 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.auth.settings import AuthSettings
-from gateway.config.model import DRAIN_NOTICE, ROUTE_START_RETRY, CallbackKeys, GatewayKeys, PolicyKeys, RouteKeys
+from gateway.config.model import (
+    DRAIN_NOTICE,
+    RECONCILE_WAIT,
+    ROUTE_START_RETRY,
+    CallbackKeys,
+    GatewayKeys,
+    JobsApiKeys,
+    OAuthKeys,
+    PolicyKeys,
+    RouteKeys,
+)
+from gateway.core.jobs_api import trigger_place
 from gateway.core.modes import CallerMode
-from gateway.core.policy import Pace, Policy
+from gateway.core.policy import Binding, Deduplicate, Pace, Policy
 from gateway.observability.settings import LogSettings
 from gateway.store.settings import StoreSettings
-from gateway.upstream.settings import UpstreamSettings
+from gateway.upstream.settings import JobsApiSettings, OAuthSettings, UpstreamSettings
 from gateway.web.settings import Route, WebSettings
 from gateway.worker.settings import CallbackSettings, WorkerSettings
 
@@ -47,9 +58,9 @@ def settings(keys: GatewayKeys, directory: Path, environment: Mapping[str, str])
     )
 
 
-def policy(defaults: PolicyKeys, route: RouteKeys | None = None) -> Policy:
+def policy(keys: GatewayKeys, route: RouteKeys | None = None) -> Policy:
     """Return the policy of a route, or of pass-through: what it says, over the defaults, over the built-in."""
-    said = _said(defaults)
+    said = _said(keys.defaults)
     if route:
         said |= _said(route)
         said.setdefault("start_retry", min(ROUTE_START_RETRY, said.get("wait", Policy().wait)))
@@ -57,7 +68,26 @@ def policy(defaults: PolicyKeys, route: RouteKeys | None = None) -> Policy:
     if not said.get("track", True):  # without a record there is nothing to watch in any other mode
         allowed = frozenset({CallerMode.FORGET})
     pace = Pace(**{_PACE[name]: said.pop(name) for name in _PACE if name in said})
-    return Policy(**said, pace=pace, allowed_modes=allowed)
+    binding = _binding(said, route, api=keys.upstream.jobs_api is not None)
+    if binding.findable:
+        said.setdefault("reconcile_wait", RECONCILE_WAIT)
+    if (same := said.pop("deduplicate", None)) is not None:
+        said["deduplicate"] = Deduplicate(same.window, frozenset(same.by))
+    return Policy(**said, pace=pace, allowed_modes=allowed, binding=binding)
+
+
+def _binding(said: dict[str, Any], route: RouteKeys | None, *, api: bool) -> Binding:
+    """Return what a policy is bound to, taking the keys that say so out of `said`."""
+    folder, slug = trigger_place(route.trigger) if route and route.trigger else (None, None)
+    return Binding(
+        api=api,
+        folder=said.pop("folder", None) or folder,
+        slug=slug,
+        process=route.process if route else None,
+        release=route.release if route else None,
+        trigger=route.trigger_id if route else None,
+        correlation=said.pop("correlation", None),
+    )
 
 
 def callbacks(keys: CallbackKeys) -> CallbackSettings:
@@ -84,6 +114,8 @@ def _upstream(keys: GatewayKeys, directory: Path) -> UpstreamSettings:
     return UpstreamSettings(
         url=upstream.url,
         bearer=upstream.bearer,
+        oauth=_oauth(upstream.oauth),
+        jobs_api=_jobs_api(upstream.jobs_api),
         allowed_hosts=frozenset(upstream.allowed_hosts),
         connect_timeout=upstream.connect_timeout,
         max_connections=keys.limits.connections,
@@ -91,6 +123,16 @@ def _upstream(keys: GatewayKeys, directory: Path) -> UpstreamSettings:
         max_answer=keys.limits.answer,
         ca_file=str(directory / upstream.ca_file) if upstream.ca_file else None,
     )
+
+
+def _oauth(keys: OAuthKeys | None) -> OAuthSettings | None:
+    return None if keys is None else OAuthSettings(**keys.model_dump(exclude_unset=True))
+
+
+def _jobs_api(keys: JobsApiKeys | None) -> JobsApiSettings | None:
+    if keys is None:
+        return None
+    return JobsApiSettings(bearer=keys.bearer, oauth=_oauth(keys.oauth), calls_per_minute=keys.calls_per_minute)
 
 
 def _store(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) -> StoreSettings:
@@ -126,8 +168,8 @@ def _web(keys: GatewayKeys) -> WebSettings:
         public_url=keys.public_url,
         trusted_proxies=keys.trusted_proxies,
         max_body=keys.limits.body,
-        routes=tuple(_route(keys.defaults, route) for route in keys.routes),
-        default_policy=policy(keys.defaults),
+        routes=tuple(_route(keys, route) for route in keys.routes),
+        default_policy=policy(keys),
         base_path=urlsplit(keys.upstream.url).path,
         drain=keys.drain,
         drain_notice=_drain_notice(keys),
@@ -142,13 +184,13 @@ def _drain_notice(keys: GatewayKeys) -> int:
     return DRAIN_NOTICE if keys.store.url else 0
 
 
-def _route(defaults: PolicyKeys, route: RouteKeys) -> Route:
+def _route(keys: GatewayKeys, route: RouteKeys) -> Route:
     return Route(
         name=route_name(route),
         path=route.path,
         trigger=route.trigger,
         methods=frozenset(route.methods),
-        policy=policy(defaults, route),
+        policy=policy(keys, route),
         cors=frozenset(route.cors),
     )
 

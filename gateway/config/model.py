@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.config import kinds as k
 from gateway.core.modes import CallerMode
-from gateway.core.policy import SECOND, Policy
+from gateway.core.policy import SECOND, Policy, SameCall
 from gateway.observability.settings import LogSettings
 from gateway.store.settings import StoreSettings
-from gateway.upstream.settings import UpstreamSettings
+from gateway.upstream.settings import JobsApiSettings, UpstreamSettings
 from gateway.web.settings import Route, WebSettings
 from gateway.worker.settings import CallbackSettings, WorkerSettings
 
@@ -27,6 +27,10 @@ _CALLBACKS = CallbackSettings()
 _LOG = LogSettings()
 _POLICY = Policy()
 _ROUTE = Route(name="", path="", trigger="")
+_JOBS_API = JobsApiSettings()
+
+RECONCILE_WAIT = 30 * SECOND
+"""`reconcile_wait` where jobs can be found again: until then most are."""
 
 ROUTE_START_RETRY = 60 * SECOND
 """`start_retry` of configured routes: their callers wait for an outcome, where pass-through relays each answer."""
@@ -43,6 +47,34 @@ class Keys(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class OAuthKeys(Keys):
+    """OAuth client credentials: an external application of Orchestrator's, of application scope."""
+
+    client_id: k.Text
+    """The application's id."""
+    client_secret: k.Text
+    """Its secret: ${env:NAME} or ${file:path}."""
+    scope: k.Text | None = None
+    """What tokens are asked for, such as OR.Default, or OR.Jobs OR.Folders.Read."""
+    token_url: k.HttpUrl | None = None
+    """Where tokens are had; by default Orchestrator's own place for them."""
+    authority: k.HttpUrl | None = None
+    """An identity server to ask for it instead (OpenID discovery)."""
+    tenant: k.Name | None = None
+    """The tenant's name, which a standalone Orchestrator asks for."""
+
+
+class JobsApiKeys(Keys):
+    """The Jobs API: mode Jobs, finding jobs whose start is in doubt, and canceling."""
+
+    bearer: k.Bearer | None = None
+    """A credential for it alone; by default the upstream's, else each caller's own."""
+    oauth: OAuthKeys | None = None
+    """The same by OAuth."""
+    calls_per_minute: k.Count = _JOBS_API.calls_per_minute
+    """Lists of jobs that one replica asks for; Orchestrator allows 100 a minute to a whole tenant."""
+
+
 class UpstreamKeys(Keys):
     """Where Orchestrator is and how to speak to it."""
 
@@ -50,8 +82,12 @@ class UpstreamKeys(Keys):
     """The base of Orchestrator's API: https://cloud.uipath.com/<org>/<tenant>/orchestrator_"""
     bearer: k.Bearer | None = None
     """The gateway's own credential. Without it, each caller's own bearer goes upstream."""
+    oauth: OAuthKeys | None = None
+    """The same by OAuth client credentials."""
+    jobs_api: Annotated[JobsApiKeys, k.Switchable()] | None = None
+    """The use of the Jobs API: on, or its keys."""
     allowed_hosts: Annotated[tuple[k.HostPattern, ...], _LIST] = ()
-    """Hosts besides its own (host, host:port, *.domain) that its Locations may name."""
+    """Hosts besides its own (host, host:port, *.domain) that its Locations and downloads may name."""
     connect_timeout: k.Positive = _UPSTREAM.connect_timeout
     """How long connecting may take."""
     idle_timeout: k.Positive = _UPSTREAM.idle_timeout
@@ -131,11 +167,20 @@ class LogKeys(Keys):
     """The least that is logged: debug, info, warning or error."""
 
 
+class DeduplicateKeys(Keys):
+    """Taking a repeated call for the same one, for callers that send no Idempotency-Key."""
+
+    window: k.Positive
+    """A call that repeats another within this time of it is answered with that one's job."""
+    by: Annotated[tuple[k.SameCallName, ...], _LIST, Field(min_length=1)] = tuple(SameCall)
+    """What makes two calls of a route one."""
+
+
 class PolicyKeys(Keys):
     """What a route decides about its jobs."""
 
     upstream_mode: k.UpstreamModeName = _POLICY.upstream_mode
-    """The call mode asked of the trigger; trigger: ask for none, take its own."""
+    """The call mode asked of the trigger; trigger: ask for none, take its own; Jobs: start by the Jobs API instead."""
     caller_mode: k.CallerModeName = _POLICY.caller_mode
     """For callers who name no mode; upstream: answer in whichever mode the trigger did."""
     modes: Annotated[tuple[k.AllowedMode, ...], _LIST, Field(min_length=1)] = tuple(
@@ -185,7 +230,23 @@ class PolicyKeys(Keys):
     unknown_ttl: k.Positive = _POLICY.unknown_ttl
     """How long a job whose start is in doubt waits for a verdict."""
     reconcile_wait: k.Duration = _POLICY.reconcile_wait
-    """How long blocked callers wait for that verdict."""
+    """How long blocked callers wait for that verdict; 30s where jobs can be found again (mode Jobs, correlation)."""
+    folder: k.Text | None = None
+    """The folder's key or fully qualified name; by default the one that the trigger's path names."""
+    correlation: k.Text | None = None
+    """An in-argument of the process that the gateway puts its job id into, to find jobs again; needs the Jobs API."""
+    idempotent: k.Switch = _POLICY.idempotent
+    """Running a job twice does no harm: a start that may have run or not is sent again within start_retry."""
+    deduplicate: DeduplicateKeys | None = None
+    """Taking a repeated call for the same one."""
+    coalesce: k.Switch = _POLICY.coalesce
+    """Equal calls share one job while it runs."""
+    on_disconnect: k.OnDisconnectName = _POLICY.on_disconnect
+    """The job of a blocked caller that goes away: leave it, or cancel it."""
+    cancel_after: k.Positive | None = None
+    """A job that has not ended this long after acceptance is canceled."""
+    kill_after: k.Duration = _POLICY.kill_after
+    """A job that has not ended this long after it was asked to stop is killed."""
     callback_url: k.ReceiverUrl | None = None
     """Where outcomes go when a callback caller names no URL."""
     track: k.Switch = _POLICY.track
@@ -193,12 +254,22 @@ class PolicyKeys(Keys):
 
 
 class RouteKeys(PolicyKeys):
-    """A path of the gateway bound to one trigger, and what differs from the defaults."""
+    """A path of the gateway bound to one trigger or process, and what differs from the defaults."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [key]} for key in ("trigger", "process", "release")]}
+    )
 
     path: k.GatewayPath
     """The gateway's path: /invoices"""
-    trigger: k.TriggerPath
+    trigger: k.TriggerPath | None = None
     """The trigger's path below upstream.url: /t/<folder>/<slug>"""
+    trigger_id: k.Guid | None = None
+    """The trigger's id, for finding its jobs; by default it is looked up by its path."""
+    process: k.Text | None = None
+    """The process that mode Jobs starts, instead of a trigger."""
+    release: k.Guid | None = None
+    """Its release's key, instead of its name."""
     name: k.Name | None = None
     """What records, logs and traces call the route; by default its path without the first slash."""
     methods: Annotated[tuple[k.Method, ...], _LIST, Field(min_length=1)] = tuple(sorted(_ROUTE.methods))
@@ -247,10 +318,15 @@ def sections() -> dict[str, type[Keys]]:
     return {
         "": GatewayKeys,
         "upstream": UpstreamKeys,
+        "upstream.oauth": OAuthKeys,
+        "upstream.jobs_api": JobsApiKeys,
+        "upstream.jobs_api.oauth": OAuthKeys,
         "store": StoreKeys,
         "limits": LimitKeys,
         "callbacks": CallbackKeys,
         "log": LogKeys,
         "defaults": PolicyKeys,
+        "defaults.deduplicate": DeduplicateKeys,
         "routes": RouteKeys,
+        "routes.deduplicate": DeduplicateKeys,
     }

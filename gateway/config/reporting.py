@@ -53,8 +53,8 @@ def _repeated(key: Key, value: object) -> str:
 
 
 def _section(key: Key) -> str:
-    """Return the section that a key stands in: `routes` for `routes[0].path`."""
-    return next((part for part in key[:-1] if isinstance(part, str)), "")
+    """Return the section that a key stands in: `routes` for `routes[0].path`, `upstream.oauth` for one below that."""
+    return ".".join(part for part in key[:-1] if isinstance(part, str))
 
 
 def _hint(key: Key) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
+import uuid
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -68,6 +70,13 @@ def _whole(value: object, *, least: int) -> int:
 def file_path(value: object) -> Path:
     """Read a file's path; `~` is the home directory."""
     return Path(text(value)).expanduser()
+
+
+def guid(value: object) -> str:
+    """Read a GUID, as Orchestrator's keys are."""
+    with contextlib.suppress(ValueError):
+        return str(uuid.UUID(text(value)))
+    raise ValueError("must be a GUID such as 5f0c7a4e-7a3c-4ad1-9d2e-0123456789ab")
 
 
 def gateway_path(value: object) -> str:

@@ -12,6 +12,7 @@ import enum
 import re
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -152,12 +153,16 @@ def job_leg(base: str, key: str, folder: str | None) -> Leg:
     return Leg(LegKind.JOB, f"{base}{_BY_KEY}(identifier={key})", folder)
 
 
+def trigger_place(path: str) -> tuple[str, str]:
+    """Return the folder and the path in it that a trigger's path `/t/<folder>/<path>` names, without escapes."""
+    folder, _, slug = path.removeprefix("/t/").partition("/")
+    return unquote(folder), unquote(slug)
+
+
 def place(job: Job, binding: Binding) -> tuple[str | None, str | None]:
     """Return the folder of a job and the trigger's path in it; under pass-through, a route is called by its path."""
-    if binding.folder is not None or not job.route.startswith("/t/"):
-        return binding.folder, binding.slug
-    folder, _, slug = job.route.removeprefix("/t/").partition("/")
-    return folder, binding.slug or slug
+    folder, slug = trigger_place(job.route) if job.route.startswith("/t/") else (None, None)
+    return binding.folder or folder, binding.slug or slug
 
 
 def timestamp(at: int) -> str:

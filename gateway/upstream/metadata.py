@@ -6,7 +6,7 @@ They go over `http_cache.py`'s session, and neither over the client that starts 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -82,10 +82,10 @@ class TriggerIds:
             return Trouble(f"the trigger was not looked up: {token.detail}")
         authorization = () if token is None else (("Authorization", f"Bearer {token}"),)
         headers = (*READ_HEADERS, *folder_headers(where.folder), *authorization)
-        found = await self._metadata.get(self._url(unquote(slug)), headers)
+        found = await self._metadata.get(self._url(slug), headers)
         if isinstance(found, Trouble):
             return Trouble(f"the trigger's id was looked up, and {found.why}")
-        return _id_of(unquote(slug), found)
+        return _id_of(slug, found)
 
     def _url(self, slug: str) -> str:
         escaped = slug.replace("'", "''")

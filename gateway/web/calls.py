@@ -19,7 +19,8 @@ from gateway.core.errors import (
     PrefetchRefused,
 )
 from gateway.core.exchange import Headers
-from gateway.core.modes import CallerMode
+from gateway.core.jobs_api import start_request
+from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.core.policy import Policy
 from gateway.core.preferences import parse as parse_preferences
 from gateway.core.start import StartRequest
@@ -156,10 +157,13 @@ def _said(request: web.Request, destination: Destination, arguments: Arguments) 
 
 
 def _start(request: web.Request, destination: Destination, arguments: Arguments) -> StartRequest:
-    query, body = arguments.asking(destination.route.policy.upstream_mode)
+    base, policy = request.app[GATEWAY].upstream_url, destination.route.policy
+    if policy.upstream_mode is UpstreamMode.JOBS:
+        return start_request(base, policy.binding.folder, arguments.as_object())
+    query, body = arguments.asking(policy.upstream_mode)
     return StartRequest(
         method=request.method,
-        url=destination.upstream_url(request.app[GATEWAY].upstream_url, query),
+        url=destination.upstream_url(base, query),
         headers=upstream_headers(request.headers, arguments.content_type),
         body=body,
     )

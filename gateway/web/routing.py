@@ -24,6 +24,7 @@ class Destination(msgspec.Struct, frozen=True):
 
     def upstream_url(self, base: str, query: str | None) -> str:
         """Return the URL of the route's trigger below the upstream's `base`."""
+        assert self.route.trigger is not None, "only routes of mode `Jobs` have no trigger"
         return join(base, self.route.trigger, query)
 
 

@@ -21,14 +21,14 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A gateway path bound to one trigger."""
+    """A gateway path bound to one trigger, or to the process that mode `Jobs` starts."""
 
     name: str
     """What records, logs and traces call it; under pass-through, its path."""
     path: str
     """The gateway's path, exactly as it comes over the wire: `/invoices`."""
-    trigger: str
-    """The upstream path below its base: `/t/<folder>/<slug>`."""
+    trigger: str | None
+    """The upstream path below its base: `/t/<folder>/<slug>`; None where the policy's binding says what is started."""
     methods: frozenset[str] = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH"})
     policy: Policy = Policy()
     cors: frozenset[str] = frozenset()

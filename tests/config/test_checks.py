@@ -7,6 +7,9 @@ from gateway.config import ConfigError, load
 UPSTREAM = "upstream: {url: 'https://h/orchestrator_'}\n"
 OWN = "upstream: {url: 'https://h/orchestrator_', bearer: tok}\n"
 STORE = UPSTREAM + "keyring: k\nstore: {"
+OAUTH = "oauth: {client_id: i, client_secret: s"
+JOBS_API = "upstream: {url: 'https://h/orchestrator_', jobs_api: on}\n"
+PROCESS = "routes:\n  - path: /a\n    upstream_mode: Jobs\n    process: P\n    folder: f\n"
 ROUTE = "routes:\n  - path: /a\n    trigger: /t/f/s\n"
 
 REFUSED = [
@@ -46,10 +49,61 @@ REFUSED = [
         UPSTREAM + "callbacks: {allow: [10.0.0.0/8]}\ndefaults: {callback_url: 'https://11.1.2.3/x'}\n",
         "defaults.callback_url: names a host that",
     ),
+    (
+        "upstream: {url: 'https://h', " + OAUTH + "}}\nlisten: 0.0.0.0:80\n",
+        "listen: is beyond loopback, and upstream.oauth would serve whoever",
+    ),
+    ("upstream: {url: 'https://h', bearer: b, " + OAUTH + "}}\n", "upstream.oauth: is a credential, and so is bearer"),
+    (
+        "upstream: {url: 'https://h', jobs_api: {bearer: b, " + OAUTH + "}}}\n",
+        "upstream.jobs_api.oauth: is a credential, and so is bearer",
+    ),
+    (
+        "upstream: {url: 'https://h', " + OAUTH + ", token_url: 'https://t', authority: 'https://a'}}\n",
+        "upstream.oauth.authority: says where tokens are had, and so does token_url",
+    ),
+    (
+        "upstream: {url: 'https://h', " + OAUTH + ", scopes: x}}\n",
+        "upstream.oauth.scopes: unknown key; did you mean scope?",
+    ),
+    ("upstream: {url: 'https://h', oauth: {client_id: i}}\n", "upstream.oauth.client_secret: is missing. Its secret"),
+    ("upstream: {url: 'https://h', jobs_api: yes}\n", "upstream.jobs_api: must be a mapping"),
+    (UPSTREAM + "routes:\n  - path: /a\n", "routes[0].trigger: is missing. The trigger's path"),
+    (UPSTREAM + ROUTE + "    process: P\n", "routes[0].process: is for `upstream_mode: Jobs`"),
+    (UPSTREAM + ROUTE + "    correlation: id\n", "routes[0].correlation: is for finding jobs by the Jobs API"),
+    (UPSTREAM + "defaults: {correlation: id}\n" + ROUTE, "defaults.correlation: is for finding jobs"),
+    (UPSTREAM + PROCESS, "routes[0].upstream_mode: is Jobs; say `jobs_api: on`"),
+    (JOBS_API + "defaults: {upstream_mode: Jobs}\n", "defaults.upstream_mode: is Jobs, which only routes can have"),
+    (JOBS_API + ROUTE + "    upstream_mode: Jobs\n", "routes[0].upstream_mode: is Jobs, which starts a process"),
+    (JOBS_API + PROCESS.replace("    folder: f\n", ""), "routes[0].folder: is missing"),
+    (
+        JOBS_API + PROCESS + "    release: 0d3c5b2a-1f4e-4c6d-8a9b-102132435465\n",
+        "routes[0].release: says what is started, and so does process",
+    ),
+    (JOBS_API + ROUTE + "    trigger_id: 7f\n", "routes[0].trigger_id: must be a GUID"),
+    (
+        "upstream: {url: 'https://h', jobs_api: {bearer: b}}\n" + PROCESS,
+        "routes[0].upstream_mode: is Jobs, which upstream.jobs_api's own credential would start for callers",
+    ),
+    (UPSTREAM + "defaults: {cancel_after: 1m}\n", "defaults.cancel_after: needs a way to cancel"),
+    (JOBS_API + ROUTE + "    on_disconnect: cancel\n", "routes[0].on_disconnect: needs a way to cancel"),
+    (
+        UPSTREAM + "defaults: {deduplicate: {window: 1s, by: [arguments]}}\n",
+        "defaults.deduplicate.by: must name caller",
+    ),
+    (UPSTREAM + "defaults: {deduplicate: {by: [caller]}}\n", "defaults.deduplicate.window: is missing"),
 ]
 
 ACCEPTED = [
     OWN,
+    JOBS_API + PROCESS + "    cancel_after: 1m\n    on_disconnect: cancel\n",
+    JOBS_API + "defaults: {correlation: id, cancel_after: 1m}\n",
+    JOBS_API + "defaults: {on_disconnect: cancel}\n" + PROCESS,
+    JOBS_API + "defaults: {upstream_mode: Jobs, folder: f}\nroutes:\n  - {path: /a, process: P}\n",
+    "upstream: {url: 'https://h', bearer: t, jobs_api: {bearer: b}}\n" + PROCESS,
+    "upstream: {url: 'https://h', jobs_api: {bearer: b}}\n" + ROUTE + "    correlation: id\n",
+    OWN + "defaults: {deduplicate: {window: 1s, by: [arguments]}}\n",
+    UPSTREAM + "defaults: {deduplicate: {window: 1s}}\n",
     OWN + "listen: 127.0.0.2:80\n",
     OWN + "listen: localhost:80\n",
     OWN + "listen: 0.0.0.0:80\nauth: none\n",

@@ -8,9 +8,9 @@ import pytest
 
 from gateway.config import Config, ConfigError, Overrides, from_flags, load
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import OnTimeout, Pace, Policy
+from gateway.core.policy import Binding, Deduplicate, OnDisconnect, OnTimeout, Pace, Policy, SameCall
 from gateway.store.settings import StoreSettings
-from gateway.upstream.settings import UpstreamSettings
+from gateway.upstream.settings import JobsApiSettings, OAuthSettings, UpstreamSettings
 from gateway.web.settings import Address, WebSettings
 from gateway.worker.settings import WorkerSettings
 
@@ -167,6 +167,7 @@ routes:
         on_timeout=OnTimeout.CANCEL,
         allowed_modes=frozenset({CallerMode.ASYNC}),
         start_retry=30_000,
+        binding=Binding(folder="f", slug="c"),
     )
     assert (untracked.policy.start_retry, untracked.policy.track) == (0, False)
     assert untracked.policy.allowed_modes == {CallerMode.FORGET}
@@ -260,6 +261,71 @@ def test_references_become_values_of_every_kind(loaded, tmp_path):
     assert config.web.default_policy.redirect_status == 302
 
 
+def test_what_jobs_are_found_and_started_by(loaded):
+    """A route's binding is what it says and what its trigger's path says; jobs that can be found are waited for."""
+    config = loaded(
+        """
+upstream: {url: "https://h/o/t/orchestrator_", bearer: b, jobs_api: on}
+defaults: {correlation: job}
+routes:
+  - {path: /a, trigger: /t/My%20Folder/a/b%20c}
+  - {path: /b, trigger: /t/f/s, trigger_id: 0D3C5B2A-1f4e-4c6d-8a9b-102132435465, folder: g, reconcile_wait: 5s}
+  - {path: /c, upstream_mode: Jobs, process: P, folder: Shared}
+  - {path: /d, upstream_mode: Jobs, release: 0d3c5b2a-1f4e-4c6d-8a9b-102132435465, trigger: /t/f/s}
+"""
+    )
+    found, named, process, release = (route.policy for route in config.web.routes)
+    assert found.binding == Binding(api=True, folder="My Folder", slug="a/b c", correlation="job")
+    assert (named.binding.folder, named.binding.trigger) == ("g", "0d3c5b2a-1f4e-4c6d-8a9b-102132435465")
+    assert (found.reconcile_wait, named.reconcile_wait, config.web.default_policy.reconcile_wait) == (
+        30_000,
+        5_000,
+        30_000,
+    )
+    assert (process.upstream_mode, process.binding.process, process.binding.folder) == (
+        UpstreamMode.JOBS,
+        "P",
+        "Shared",
+    )
+    assert (release.binding.release, release.binding.folder) == ("0d3c5b2a-1f4e-4c6d-8a9b-102132435465", "f")
+    assert config.web.routes[2].trigger is None
+
+
+def test_what_a_policy_says_of_repeated_and_canceled_jobs(loaded):
+    """Each key means its setting."""
+    policy = loaded(
+        """
+upstream: {url: "https://h", jobs_api: {calls_per_minute: 7}}
+defaults:
+  {correlation: j, idempotent: on, coalesce: on, on_disconnect: cancel, cancel_after: 1m, kill_after: 0,
+   deduplicate: {window: 30s, by: [caller]}}
+"""
+    ).web.default_policy
+    assert (policy.idempotent, policy.coalesce, policy.on_disconnect) == (True, True, OnDisconnect.CANCEL)
+    assert (policy.cancel_after, policy.kill_after) == (60_000, 0)
+    assert policy.deduplicate == Deduplicate(30_000, frozenset({SameCall.CALLER}))
+
+
+def test_credentials_by_oauth(loaded):
+    """The upstream has one, and the Jobs API may have another."""
+    upstream = loaded(
+        """
+upstream:
+  url: https://h/o/t/orchestrator_
+  oauth: {client_id: i, client_secret: s}
+  jobs_api:
+    oauth: {client_id: j, client_secret: t, scope: OR.Jobs, authority: "https://a/", tenant: T}
+    calls_per_minute: 9
+"""
+    ).upstream
+    assert upstream.oauth == OAuthSettings("i", "s")
+    other = OAuthSettings("j", "t", scope="OR.Jobs", authority="https://a", tenant="T")
+    assert upstream.jobs_api == JobsApiSettings(oauth=other, calls_per_minute=9)
+    assert upstream.own_credential
+    assert loaded("upstream: {url: 'https://h', jobs_api: on}\n").upstream.jobs_api == JobsApiSettings()
+    assert loaded("upstream: {url: 'https://h'}\n").upstream.jobs_api is None
+
+
 def test_errors_are_lines_with_place_key_fault_and_remedy(refusal):
     """Everything that is wrong, in the order of the file."""
     assert refusal("""\
@@ -291,7 +357,6 @@ log: info
         "9:3: defaults.redirect_status: must be one of 303, 302, not 301",
         "10:3: defaults.track: must be one of on, off, not 'maybe'",
         "11:3: defaults.modes: must not be empty",
-        "13:5: routes[0].trigger: is missing. The trigger's path below upstream.url: /t/<folder>/<slug>",
         f"14:5: routes[0].upstream_mode: must be one of {', '.join(UpstreamMode)}, trigger, not 'Polling'",
         "15:21: routes[0].methods[1]: must be one of GET, POST, PUT, DELETE, PATCH, not 'HEAD'",
         "16:5: routes[1].path: is missing. The gateway's path: /invoices",
