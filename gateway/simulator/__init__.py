@@ -9,7 +9,7 @@ job does is said by the start's own arguments (`arguments.CONTROLS`).
 
 from gateway.simulator.arguments import CONTROLS
 from gateway.simulator.counters import Counters
-from gateway.simulator.jobs import Job
+from gateway.simulator.job import Job
 from gateway.simulator.server import serve
 from gateway.simulator.settings import (
     ASYNC,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.simulator import answers
 from gateway.simulator.answers import Answer
 from gateway.simulator.counters import Counters
-from gateway.simulator.jobs import Job
+from gateway.simulator.job import Job
 from gateway.simulator.oauth import Tokens
 from gateway.simulator.settings import LONG_POLLING, Settings
 

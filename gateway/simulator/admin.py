@@ -3,7 +3,7 @@
 GET  /_sim                 the arguments that drive a job, and the faults, each with its meaning
 GET  /_sim/counters        counts, and the jobs that run now
 GET  /_sim/arguments       for each value of the argument `id`: starts seen, jobs run, when the job ended
-GET  /_sim/references      for each reference given to StartJobs: jobs run
+GET  /_sim/references      for each reference given to StartJobs: starts seen, jobs run
 GET  /_sim/jobs            every job; times are those of the loop, `now` among them (CLOCK_MONOTONIC, in a real one)
 POST /_sim/jobs/{id}/end   end a running job now
 GET  /_sim/faults          the faults ordered and not yet spent
@@ -26,7 +26,8 @@ from gateway.simulator.answers import json_answer
 from gateway.simulator.arguments import CONTROLS
 from gateway.simulator.counters import Counters
 from gateway.simulator.faults import FAULTS, Point, read_fault
-from gateway.simulator.jobs import Job, JobTable
+from gateway.simulator.job import Job
+from gateway.simulator.jobs import JobTable
 from gateway.simulator.oauth import Tokens
 from gateway.simulator.planning import FaultPlan, Order
 from gateway.simulator.settings import WEBHOOK_EVENTS
@@ -87,7 +88,13 @@ class Admin:
 
     async def references(self, _: web.Request) -> web.Response:
         """Answer with what is known by reference."""
-        return _ok(self._jobs.jobs_by_reference)
+        table = self._jobs
+        return _ok(
+            {
+                reference: {"starts": starts, "jobs": table.jobs_by_reference[reference]}
+                for reference, starts in table.starts_by_reference.items()
+            }
+        )
 
     async def jobs(self, _: web.Request) -> web.Response:
         """Answer with every job that still has a record."""

@@ -20,8 +20,9 @@ from gateway.simulator.answers import JSON, Answer, json_answer
 from gateway.simulator.calls import Call, invalid, missing
 from gateway.simulator.clock import WallClock
 from gateway.simulator.counters import Counters
+from gateway.simulator.job import Job
 from gateway.simulator.job_entity import job_id_of, output_text
-from gateway.simulator.jobs import Job, JobTable
+from gateway.simulator.jobs import JobTable
 from gateway.simulator.odata import timestamp
 from gateway.simulator.settings import Settings
 
@@ -94,7 +95,10 @@ class Attachments:
         return self._get(match["key"])
 
     def _put(self, key: str, body: bytes) -> Answer:
-        self._uploads[key].body = body
+        upload = self._uploads.get(key)
+        if upload is None:
+            return Answer(404)
+        upload.body = body
         return Answer(201)
 
     def _get(self, key: str) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.simulator.answers import encode
 from gateway.simulator.clock import WallClock
-from gateway.simulator.jobs import FROM_TRIGGER, STATES, Job
+from gateway.simulator.job import FROM_TRIGGER, STATES, Job
 from gateway.simulator.odata import EntitySet
 from gateway.simulator.odata_filter import Kind, Property
 from gateway.simulator.outcomes import output_of

@@ -13,8 +13,9 @@ from gateway.simulator.catalog import Catalog, Folder
 from gateway.simulator.clock import WallClock
 from gateway.simulator.counters import Counters
 from gateway.simulator.faults import Point, Stage
+from gateway.simulator.job import Job, Strategy
 from gateway.simulator.job_entity import NULL_IN_LISTS, jobs_entity_set
-from gateway.simulator.jobs import Job, JobTable, Strategy
+from gateway.simulator.jobs import JobTable
 from gateway.simulator.limits import PerMinute
 from gateway.simulator.odata import page, read_query
 from gateway.simulator.planning import FaultPlan
@@ -96,7 +97,7 @@ class JobsApi:
             uploaded=self._uploaded,
             max_arguments=self._settings.max_arguments,
         )
-        self._jobs.count_start(info.arguments)
+        self._jobs.count_start(info.arguments, info.reference)
         choice = self._plan.on_start(info.process.name, info.arguments)
         if choice is not None and choice.fault.stage is Stage.BEFORE:
             return self._plan.spoil(choice)
@@ -157,7 +158,7 @@ class JobsApi:
     def _to_stop(self, body: dict[str, Any], folder: Folder | None) -> tuple[Strategy, list[Job]]:
         """Return what `StopJobs` is asked to do. Raises RefusedError."""
         given, ids = body.get("strategy"), body.get("jobIds")
-        strategy = _STRATEGIES.get(given) if isinstance(given, str | int) else None
+        strategy = _STRATEGIES.get(given) if type(given) in {str, int} else None
         if strategy is None:
             raise invalid("The strategy must be SoftStop or Kill.")
         if not isinstance(ids, list) or not ids or not all(type(each) is int for each in ids):

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.simulator.jobs import Job
+from gateway.simulator.job import Job
 
 Kind = Literal["status", "output"]
 

@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.simulator import answers
 from gateway.simulator.answers import Answer
-from gateway.simulator.jobs import Job
+from gateway.simulator.job import Job
 from gateway.simulator.links import Kind, Links
 from gateway.simulator.outcomes import outcome
 from gateway.simulator.settings import FORGET, LONG_POLLING, Settings

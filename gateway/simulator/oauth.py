@@ -119,7 +119,7 @@ class IdentityServer:
     def _scope(self, asked: str) -> str:
         """Return the scope that is granted: what was asked for, or all of the client's."""
         allowed = self._settings.oauth_scopes
-        if not set(asked.split()) <= allowed:
+        if not {scope.removesuffix(".Read").removesuffix(".Write") for scope in asked.split()} <= allowed:
             raise TokenRefusedError("invalid_scope", f"The client may have {' '.join(sorted(allowed))}.")
         return asked or " ".join(sorted(allowed))
 

@@ -15,7 +15,7 @@ from gateway.simulator.answers import Answer, encode
 from gateway.simulator.arguments import Arguments, BadArgumentsError
 from gateway.simulator.counters import Counters
 from gateway.simulator.faults import FAULTS, Fault, Point, read_fault
-from gateway.simulator.jobs import Job
+from gateway.simulator.job import Job
 from gateway.simulator.settings import Settings
 from gateway.simulator.wire import Script
 

@@ -120,7 +120,7 @@ class Settings:
 
     None is a tenant without one: any bearer token is good, or those in `tokens`."""
     oauth_scopes: frozenset[str] = frozenset({"OR.Default", "OR.Execution", "OR.Folders", "OR.Jobs", "OR.Webhooks"})
-    """The scopes that a client may ask for (else `invalid_scope`)."""
+    """The scopes that a client may ask for (else `invalid_scope`), each with its `.Read` and `.Write`."""
     token_lifetime: int = 3600
     """Seconds that a token is good: its `expires_in`."""
 

@@ -9,7 +9,8 @@ from aiohttp import web
 from gateway.simulator.admin import Admin
 from gateway.simulator.clock import WallClock
 from gateway.simulator.counters import Counters
-from gateway.simulator.jobs import Job, JobTable
+from gateway.simulator.job import Job
+from gateway.simulator.jobs import JobTable
 from gateway.simulator.settings import Settings
 from gateway.simulator.tenant import Tenant
 from gateway.simulator.webhook_admin import WebhookAdmin
@@ -60,6 +61,11 @@ class Simulator:
     def jobs_by_argument(self) -> Mapping[str, int]:
         """How many jobs ran for each value of the argument `id`: more than one is a double start."""
         return self._table.jobs_by_argument
+
+    @property
+    def starts_by_reference(self) -> Mapping[str, int]:
+        """How many starts were seen for each reference that was given to `StartJobs`."""
+        return self._table.starts_by_reference
 
     @property
     def jobs_by_reference(self) -> Mapping[str, int]:

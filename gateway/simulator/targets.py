@@ -11,12 +11,13 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+# A tenant may be called `t`, below its organization; elsewhere `/t/` is where triggers begin.
 _SEGMENTS = r"(?:/(?!t/)[^/?]+)*?"
 _CLOUD_TRIGGER = re.compile(r"(?P<base>/.*?/orchestrator_)/t/(?P<rest>[^?]+)")
 _IDENTITY = re.compile(
     rf"(?P<base>{_SEGMENTS}/identity_?)/(?P<rest>connect/token|\.well-known/openid-configuration)(?:\?|$)"
 )
-_CLOUD_API = re.compile(rf"(?P<base>{_SEGMENTS}/orchestrator_)/(?P<rest>(?:odata|api)/[^?]+)")
+_CLOUD_API = re.compile(r"(?P<base>(?:/(?!t/)[^/?]+(?:/[^/?]+)?)?/orchestrator_)/(?P<rest>(?:odata|api)/[^?]+)")
 _ANY_API = re.compile(rf"(?P<base>{_SEGMENTS})/(?P<rest>(?:odata|api)/[^?]+)")
 _ANY_TRIGGER = re.compile(r"(?P<base>(?:/[^?]*?)??)/t/(?P<rest>[^?]+)")
 

@@ -13,7 +13,8 @@ from gateway.simulator.arguments import CALL_MODE, Arguments, BadArgumentsError,
 from gateway.simulator.catalog import Catalog, Process
 from gateway.simulator.counters import Counters
 from gateway.simulator.faults import Point, Stage
-from gateway.simulator.jobs import Job, JobTable
+from gateway.simulator.job import Job
+from gateway.simulator.jobs import JobTable
 from gateway.simulator.links import Link, Links
 from gateway.simulator.modes import Modes
 from gateway.simulator.planning import FaultPlan

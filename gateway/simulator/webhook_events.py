@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gateway.simulator.job import Job
 from gateway.simulator.job_entity import output_text, release_of
-from gateway.simulator.jobs import Job
 from gateway.simulator.odata import EntitySet
 
 TENANT_ID = 28176

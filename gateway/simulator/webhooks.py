@@ -20,8 +20,8 @@ from aiohttp import web
 from gateway.simulator.answers import encode
 from gateway.simulator.clock import WallClock
 from gateway.simulator.counters import Counters
+from gateway.simulator.job import Job
 from gateway.simulator.job_entity import jobs_entity_set
-from gateway.simulator.jobs import Job
 from gateway.simulator.odata import timestamp
 from gateway.simulator.settings import Settings, Webhook
 from gateway.simulator.webhook_events import kind_of_end, payload

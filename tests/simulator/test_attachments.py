@@ -74,4 +74,7 @@ async def test_no_attachment(tenant):
     t = await tenant(duration=60)
     await begin(t)
     assert (await call(t, "GET", "odata/Attachments(00000000-0000-0000-0000-000000000000)"))[0] == 404
+    _, made, _ = await call(t, "POST", "odata/Attachments", json={"Name": "forgotten"})
+    await t.admin("POST", "reset")
+    assert (await t.call("PUT", made["BlobFileAccess"]["Uri"], {}, data=b"{}")).status == 404
     assert (await t.get("/_blobs/whatever", {})).status == 404

@@ -155,7 +155,7 @@ async def test_start_jobs(tenant):
     many = await begin(t, "orders", {"id": "b"}, JobsCount=3)
     assert len({job["Id"] for job in many}) == 3
     assert t.simulator.jobs_by_argument == {"a": 1, "b": 3}
-    assert t.simulator.jobs_by_reference == {"r-1": 1} == await t.admin("GET", "references")
+    assert t.simulator.jobs_by_reference == t.simulator.starts_by_reference == {"r-1": 1}
     assert (t.simulator.counters.starts, t.simulator.counters.jobs) == (2, 4)
 
 
@@ -208,13 +208,15 @@ async def test_start_limits(tenant):
 async def test_faults_of_starts(tenant, fault, jobs_run):
     """The faults of trigger starts befall `StartJobs` too, before or after the job runs."""
     t = await tenant(stall=1)
-    body = {"startInfo": {"ReleaseName": "a", "InputArguments": json.dumps({"id": "a", "fault": fault})}}
+    arguments = json.dumps({"id": "a", "fault": fault})
+    body = {"startInfo": {"ReleaseName": "a", "InputArguments": arguments, "Reference": "r"}}
     try:
         status, _ = await call_raw(t, f"{ACTIONS}.StartJobs", body)
     except OSError:
         status = None
     assert (status != 201, t.simulator.starts_by_argument["a"]) == (True, 1)
     assert t.simulator.jobs_by_argument["a"] == jobs_run
+    assert await t.admin("GET", "references") == {"r": {"starts": 1, "jobs": jobs_run}}
 
 
 async def call_raw(t, path: str, body: dict):
@@ -294,6 +296,7 @@ async def test_pending_job(tenant):
         ({"strategy": "SoftStop"}, 400),
         ({"strategy": "Gently", "jobIds": [1]}, 400),
         ({"strategy": ["Kill"], "jobIds": [1]}, 400),
+        ({"strategy": True, "jobIds": [1]}, 400),
         ({"strategy": "Kill", "jobIds": []}, 400),
         ({"strategy": "Kill", "jobIds": ["1"]}, 400),
         ({"strategy": "Kill", "jobIds": [True]}, 400),

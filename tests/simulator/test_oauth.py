@@ -34,10 +34,10 @@ async def start(t, token: str) -> int:
 async def test_token(tenant, path):
     """A client with its secret gets a token for its scopes, and the token starts jobs."""
     t = await tenant(oauth_clients=CLIENTS, token_lifetime=600)
-    reply = await ask(t, {**FORM, "scope": "OR.Jobs OR.Default"}, path=path)
+    reply = await ask(t, {**FORM, "scope": "OR.Jobs.Read OR.Default"}, path=path)
     token = reply.json.pop("access_token")
     assert (reply.status, reply.json | {"access_token": 0}) == (200, {
-        "access_token": 0, "expires_in": 600, "token_type": "Bearer", "scope": "OR.Jobs OR.Default",
+        "access_token": 0, "expires_in": 600, "token_type": "Bearer", "scope": "OR.Jobs.Read OR.Default",
     })  # fmt: skip
     assert "no-store" in reply.headers["Cache-Control"]
     assert await start(t, token) == 202
@@ -61,7 +61,7 @@ async def test_client_in_the_authorization_field(tenant):
         ({**FORM, "client_id": "nobody"}, "invalid_client"),
         ({"grant_type": "client_credentials"}, "invalid_client"),
         ({**FORM, "grant_type": "password"}, "unsupported_grant_type"),
-        ({**FORM, "scope": "OR.Jobs OR.Everything"}, "invalid_scope"),
+        ({**FORM, "scope": "OR.Jobs OR.Everything.Read"}, "invalid_scope"),
         ({"client_id": "client"}, "invalid_request"),
         ([*FORM.items(), ("scope", "OR.Jobs"), ("scope", "OR.Jobs")], "invalid_request"),
         (b"grant_type=client_credentials", "invalid_request"),

@@ -6,7 +6,6 @@ import pytest
 
 from gateway.simulator import ASYNC, FORGET, LONG_POLLING, Settings, Trigger
 from gateway.simulator.settings import trigger_of
-from gateway.simulator.targets import Invocation, read_target
 
 
 @pytest.mark.parametrize(
@@ -42,28 +41,3 @@ def test_what_a_slug_says(slug, mode, honours):
     own = {"async-but-own": Trigger(mode=LONG_POLLING), "fixed-but-own": Trigger(honour_call_mode=True)}
     trigger = trigger_of(Settings(mode=FORGET, triggers=own), slug)
     assert (trigger.mode, trigger.honour_call_mode, trigger.duration) == (mode, honours, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("target", "base", "slug"),
-    [
-        ("/t/folder/slug", "", "slug"),
-        ("/t/slug", "", "slug"),
-        ("/org/tenant/orchestrator_/t/folder/slug/deep/er?a=/t/b/c", "/org/tenant/orchestrator_", "slug"),
-        ("/org/t/orchestrator_/t/folder/slug", "/org/t/orchestrator_", "slug"),
-        ("/a/b/t/folder/s%20lug", "/a/b", "s%20lug"),
-        ("/o/t/orchestrator_/t/folder/odata/Jobs", "/o/t/orchestrator_", "odata"),
-        ("/t/odata/Jobs", "", "Jobs"),
-    ],
-)
-def test_where_a_target_goes(target, base, slug):
-    """The path before `/t/` is the base, the second segment after it the slug; escapes stay as they are."""
-    invocation = read_target(target)
-    assert isinstance(invocation, Invocation)
-    assert (invocation.base, invocation.slug) == (base, slug)
-
-
-@pytest.mark.parametrize("target", ["/", "/odata/Jobs", "/t", "/t/", "/x?y=/t/folder/slug"])
-def test_what_is_no_trigger(target):
-    """Without `/t/` and something after it, in the path, there is no trigger."""
-    assert not isinstance(read_target(target), Invocation)
