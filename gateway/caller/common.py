@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from gateway.caller.monitor import monitor, retry_after
-from gateway.caller.port import Call, OutcomeReply, ProblemReply, Reply, Step, Wait
+from gateway.caller.port import Call, GiveUp, OutcomeReply, ProblemReply, Reply, Step, Wait
 from gateway.core.errors import UpstreamAmbiguous, WaitTimeout
 from gateway.core.job import Job, State
+from gateway.core.plan import cancelable
 from gateway.core.policy import OnTimeout
 from gateway.core.problem_details import recorded
 
 JSON = ("Content-Type", "application/json")
+
+_GOES_ON = "the job goes on; its result"
 
 
 def ended(job: Job, call: Call) -> Step:
@@ -87,9 +90,19 @@ def wait_ran_out(job: Job, call: Call, now: int, *, may_redirect: bool = True) -
             return accepted(job, call, now)
         case OnTimeout.REDIRECT if may_redirect:
             return Reply(call.policy.redirect_status, (("Location", urls.wait(0)),))
+        case OnTimeout.CANCEL if call.may_cancel and cancelable(job, call.policy):
+            return GiveUp(
+                canceling=_timed_out(job, call, now, "the job is being canceled; how it ended"),
+                shared=_timed_out(job, call, now, "the job goes on for other calls that share it; its result"),
+                going_on=_timed_out(job, call, now, _GOES_ON),
+            )
         case _:
-            problem = WaitTimeout(f"the job goes on; its result will be at {urls.result}", job_id=job.id)
-            return ProblemReply(problem, (retry_field(job, call, now),))
+            return _timed_out(job, call, now, _GOES_ON)
+
+
+def _timed_out(job: Job, call: Call, now: int, what: str) -> ProblemReply:
+    problem = WaitTimeout(f"{what} will be at {call.urls(job).result}", job_id=job.id)
+    return ProblemReply(problem, (retry_field(job, call, now),))
 
 
 def _unsaid(call: Call) -> OnTimeout:

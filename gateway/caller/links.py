@@ -13,9 +13,14 @@ class JobUrls(msgspec.Struct, frozen=True):
     origin: str
     job_id: str
     sig: str | None = None
+    share: int = 0
+    """Which share of a job that several calls share is this caller's; 0 where there are no shares."""
+    cancelable: bool = False
+    """Whether there is a way to cancel the job, as it stands now."""
 
     def _url(self, suffix: str, query: str = "") -> str:
-        parameters = "&".join(part for part in (query, f"sig={self.sig}" if self.sig else "") if part)
+        share, sig = f"share={self.share}" if self.share else "", f"sig={self.sig}" if self.sig else ""
+        parameters = "&".join(part for part in (query, share, sig) if part)
         path = f"{self.origin}{PREFIX}{self.job_id}{suffix}"
         return f"{path}?{parameters}" if parameters else path
 
@@ -47,6 +52,19 @@ class JobUrls(msgspec.Struct, frozen=True):
         return self._url("/events")
 
     @property
+    def cancel(self) -> str:
+        """Asks for the job to be canceled, or gives this caller's share of it up."""
+        return self._url("/cancel")
+
+    @property
+    def resolve(self) -> str:
+        """Takes a verdict on the job while its start is in doubt."""
+        return self._url("/resolve")
+
+    @property
     def link_header(self) -> str:
         """The Link field (RFC 8288) of every answer about the job."""
-        return f'<{self.monitor}>; rel="monitor", <{self.result}>; rel="result", <{self.events}>; rel="events"'
+        links = {"monitor": self.monitor, "result": self.result, "events": self.events}
+        if self.cancelable:
+            links["cancel"] = self.cancel
+        return ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())

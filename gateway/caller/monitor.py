@@ -7,7 +7,7 @@ import datetime as dt
 import msgspec
 
 from gateway.caller.links import JobUrls
-from gateway.core.job import Job, State
+from gateway.core.job import Job, State, Stopping
 from gateway.core.policy import Policy
 from gateway.core.timing import poll_interval
 
@@ -21,16 +21,31 @@ def retry_after(job: Job, policy: Policy, now: int) -> int:
     return max(_NEVER_SOONER, -(-interval // 1000))
 
 
-def monitor(job: Job, policy: Policy, urls: JobUrls) -> bytes:
-    """Return the monitor document of `job`."""
-    view: dict[str, object] = {
+def monitor(job: Job, policy: Policy, urls: JobUrls, *, message: str | None = None) -> bytes:
+    """Return the monitor document of `job`. `message`: what is to be said to this caller instead of the job's own."""
+    view = _view(job, policy) | {"resultUrl": urls.result if job.state.terminal else None, "links": _links(urls)}
+    return msgspec.json.encode(view if message is None else view | {"message": message})
+
+
+def operator_monitor(job: Job, policy: Policy, urls: JobUrls) -> bytes:
+    """Return the monitor document of `job` for an operator: all but the way to its outcome, which is its owner's."""
+    links = {"monitor": urls.monitor}
+    if urls.cancelable:
+        links["cancel"] = urls.cancel
+    if job.state is State.UNKNOWN:
+        links["resolve"] = urls.resolve
+    return msgspec.json.encode(_view(job, policy) | {"links": links})
+
+
+def _view(job: Job, policy: Policy) -> dict[str, object]:
+    return {
         "id": job.id,
         "route": job.route,
         "status": job.state.value,
         "mode": job.mode.value if job.mode else "upstream",
         "upstream": {
             "mode": job.observed.value if job.observed else None,
-            "key": None,
+            "key": job.upstream_key,
             "state": _upstream_state(job),
             "attempts": job.progress.attempts,
         },
@@ -40,21 +55,38 @@ def monitor(job: Job, policy: Policy, urls: JobUrls) -> bytes:
         "expires": _time(_expires(job, policy)),
         "eta": _time(_eta(job, policy)),
         "message": job.message or job.progress.trouble,
-        "resultUrl": urls.result if job.state.terminal else None,
+        "cancel": _cancel(job),
+        "resultUrl": None,
         "error": job.error,
-        "links": {
-            "monitor": urls.monitor,
-            "poll": urls.poll,
-            "wait": urls.wait(0),
-            "result": urls.result,
-            "events": urls.events,
-        },
     }
-    return msgspec.json.encode(view)
+
+
+def _links(urls: JobUrls) -> dict[str, str]:
+    links = {
+        "monitor": urls.monitor,
+        "poll": urls.poll,
+        "wait": urls.wait(0),
+        "result": urls.result,
+        "events": urls.events,
+    }
+    return links | {"cancel": urls.cancel} if urls.cancelable else links
+
+
+def _cancel(job: Job) -> dict[str, object]:
+    """How far a cancel has come: asked for here, then sent to the upstream. It took effect when the job is canceled."""
+    stopping = job.stopping or Stopping(0)
+    return {
+        "due": _time(None if job.cancel_requested or job.state.terminal else job.cancel_at),
+        "requested": job.cancel_requested,
+        "sent": None if stopping.sent is None else stopping.sent.value,
+        "at": _time(stopping.at or None),
+    }
 
 
 def _upstream_state(job: Job) -> str | None:
     """What the upstream itself last said of the job."""
+    if job.leg is not None and job.stopping is not None and job.stopping.sent is not None:
+        return "stopping"
     if job.leg is not None:
         return "running"
     return "ended" if job.outcome is not None and job.outcome.problem is None else None

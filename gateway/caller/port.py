@@ -30,6 +30,12 @@ class Call(msgspec.Struct, frozen=True):
     """The caller also said `Prefer: respond-async`."""
     hop: int = 0
     """Redirects that a long-poll caller has followed."""
+    share: int = 0
+    """Which share of a job that several calls share is this call's; 0 where there are no shares."""
+    may_cancel: bool = False
+    """Whether the job, or its share of it, is this call's to give up."""
+    for_operator: bool = False
+    """An operator of the gateway asks, whom the job's outcome does not concern."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -57,11 +63,22 @@ class Wait(msgspec.Struct, frozen=True):
     until: int
 
 
+class GiveUp(msgspec.Struct, frozen=True):
+    """The call gives its job up: the job is asked to cancel on its behalf, and then the answer is one of these."""
+
+    canceling: ProblemReply
+    """It was asked for."""
+    shared: ProblemReply
+    """This call's share was given up, and others have not given up theirs."""
+    going_on: ProblemReply
+    """It could not be asked for, or it is not the time to."""
+
+
 class Stream(msgspec.Struct, frozen=True):
     """The answer is the event stream of the job."""
 
 
-Step = Reply | OutcomeReply | ProblemReply | Wait | Stream
+Step = Reply | OutcomeReply | ProblemReply | Wait | GiveUp | Stream
 
 
 class Renderer(Protocol):

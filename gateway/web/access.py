@@ -1,6 +1,7 @@
 """Who may read a job: its principal, under a token that the upstream has accepted, or whoever has its signed link.
 
-To anyone else it does not exist: same answer, whether or not there is such a job.
+To anyone else it does not exist: same answer, whether or not there is such a job. To change it, a link is not enough:
+it may have gone through logs and histories.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from gateway.auth.principal import Caller, bearer_of, identify
-from gateway.core.errors import CredentialUnproven, JobExpired, NotFound, StoreUnavailable
+from gateway.core.errors import CredentialUnproven, JobExpired, NotFound, ReadOnlyLink, StoreUnavailable
 from gateway.core.ids import is_id
-from gateway.core.job import Job, LegKind
-from gateway.core.policy import SECOND
+from gateway.core.job import Job, KeyScope, LegKind
+from gateway.core.policy import SECOND, SameCall
 from gateway.store.port import Gone, StoreDown
 from gateway.web.gateway import Gateway
 from gateway.worker.acceptances import REMEMBERED
 
 _PROOF_TIMEOUT = 10 * SECOND
 
+_PROVE = "make a call that the upstream accepts with this token, then repeat this one"
 _NOT_FOUND = "no job has this id, or it is not yours"
 
 
@@ -44,15 +46,51 @@ async def readable(request: web.Request, gateway: Gateway, job_id: str) -> Job:
     raise NotFound(_NOT_FOUND)
 
 
-async def prove(gateway: Gateway, job_id: str, caller: Caller) -> Job | None:
-    """See that `caller`, who claims to be the job's principal, has a token that the upstream accepts.
+async def check_change(request: web.Request, gateway: Gateway, job: Job, *, share: int = 0) -> None:
+    """See that a request that may read `job` may change it, or with `share` give that share of it up.
 
-    Return the job; None if its record is gone. Raises `CredentialUnproven`.
+    Raises `ReadOnlyLink`, `CredentialUnproven`.
+    """
+    if gateway.own_credential:
+        return
+    bearer = bearer_of(request.headers.get("Authorization"))
+    if bearer is None:
+        raise ReadOnlyLink("send the token of whoever started the job as well", job_id=job.id)
+    caller = identify(bearer, gateway.keyring)
+    if not caller.is_principal(job.principal) and not (share and _is_shared_by_all(gateway, job)):
+        raise ReadOnlyLink("the job was started by somebody else", job_id=job.id)
+    if not await _is_genuine(gateway, job, caller):
+        raise CredentialUnproven(_PROVE, job_id=job.id)
+
+
+async def may_change(request: web.Request, gateway: Gateway, job: Job, *, share: int = 0) -> bool:
+    """Whether `check_change` has nothing against it."""
+    try:
+        await check_change(request, gateway, job, share=share)
+    except (ReadOnlyLink, CredentialUnproven):
+        return False
+    return True
+
+
+async def prove(gateway: Gateway, job_id: str, caller: Caller) -> Job | None:
+    """See that `caller`, whose call repeats that of the job's principal, has a token that the upstream accepts.
+
+    Where a route takes calls of different callers for one, it may be anybody's. Return the job; None if its record is
+    gone. Raises `CredentialUnproven`.
     """
     job = await _find(gateway, job_id)
-    if isinstance(job, Job) and not await _owns(gateway, job, caller):
-        raise CredentialUnproven("make a call that the upstream accepts with this token, then repeat this one")
-    return job if isinstance(job, Job) else None
+    if not isinstance(job, Job):
+        return None
+    known = caller.is_principal(job.principal) or _is_shared_by_all(gateway, job)
+    if not known or not await _is_genuine(gateway, job, caller):
+        raise CredentialUnproven(_PROVE)
+    return job
+
+
+def _is_shared_by_all(gateway: Gateway, job: Job) -> bool:
+    """Whether the job's route takes calls of different callers for one, and this job is of such a call."""
+    same = gateway.policies.policy(job.route).deduplicate
+    return job.key_scope is not KeyScope.CALL and same is not None and SameCall.CALLER not in same.by
 
 
 @contextmanager
@@ -73,8 +111,11 @@ async def _find(gateway: Gateway, job_id: str) -> Job | Gone:
 
 
 async def _owns(gateway: Gateway, job: Job, caller: Caller) -> bool:
-    if not caller.is_principal(job.principal):
-        return False
+    return caller.is_principal(job.principal) and await _is_genuine(gateway, job, caller)
+
+
+async def _is_genuine(gateway: Gateway, job: Job, caller: Caller) -> bool:
+    """Whether the upstream has accepted the caller's token, or does now."""
     if caller.has_token(job.token):
         return True
     with _asking_the_store():

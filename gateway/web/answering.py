@@ -7,11 +7,14 @@ from functools import partial
 
 from aiohttp import web
 
+from gateway.caller.common import ended
 from gateway.caller.links import JobUrls
-from gateway.caller.port import Call, OutcomeReply, ProblemReply, Renderer, Reply, Step, Stream, Wait
+from gateway.caller.port import Call, GiveUp, OutcomeReply, ProblemReply, Renderer, Reply, Step, Stream, Wait
 from gateway.core.exchange import Headers
 from gateway.core.job import Job
 from gateway.core.modes import BY_CALL_MODE, CallerMode
+from gateway.core.policy import SECOND
+from gateway.store.port import Canceling, StoreDown
 from gateway.web import replies
 from gateway.web.forwarding import origin
 from gateway.web.gateway import GATEWAY, Gateway
@@ -19,6 +22,9 @@ from gateway.web.log import note
 from gateway.web.settings import Address
 from gateway.web.streaming import stream
 from gateway.worker.watches import Watch
+
+_TOLD_WITHIN = 1 * SECOND
+"""How long after a job has ended in the store this replica may take to hear of it."""
 
 
 async def answer(
@@ -28,6 +34,8 @@ async def answer(
     gateway = request.app[GATEWAY]
     async with gateway.watches.open(job_id) as watch:
         step = await _settle(gateway, watch, call, render)
+        if isinstance(step, GiveUp):
+            step = await _give_up(gateway, watch, call, step)
         job = watch.job
         note(request, job=job)
         urls = call.urls(job)
@@ -42,8 +50,8 @@ async def answer(
                 return replies.outcome(job, job.outcome, await gateway.body_of(watch), fields)
             case Stream():
                 return await stream(request, watch, call, fields)
-            case Wait():
-                raise AssertionError("waits are settled")
+            case Wait() | GiveUp():
+                raise AssertionError("waits are settled, and what is given up is answered")
 
 
 async def _settle(gateway: Gateway, watch: Watch, call: Call, render: Renderer) -> Step:
@@ -53,6 +61,27 @@ async def _settle(gateway: Gateway, watch: Watch, call: Call, render: Renderer) 
             return _without_waiting(watch, call, render, step)
         await watch.changed(step.until)
     return step
+
+
+async def _give_up(gateway: Gateway, watch: Watch, call: Call, step: GiveUp) -> Step:
+    if gateway.drain.hurry:
+        # It is this replica that goes, and no wait that has run out.
+        return step.going_on
+    try:
+        asked = await gateway.store.request_cancel(watch.job.id, call.share)
+    except StoreDown:
+        return step.going_on
+    match asked:
+        case Canceling.ASKED:
+            return step.canceling
+        case Canceling.WAITING:
+            return step.shared
+        case Canceling.ENDED:
+            # Somebody who waited for it all this time is not sent away in the moment in which it ends.
+            await watch.changed(gateway.clock.now() + _TOLD_WITHIN)
+            return ended(watch.job, call) if watch.job.state.terminal else step.going_on
+        case _:
+            return step.going_on
 
 
 def _without_waiting(watch: Watch, call: Call, render: Renderer, step: Step) -> Step:
@@ -69,9 +98,9 @@ def _applied(call: Call, job: Job) -> str | None:
     return None if mode is None else mode.value
 
 
-def urls_for(request: web.Request) -> Callable[[Job], JobUrls]:
-    """Return what makes job URLs as this caller sees them."""
-    return partial(request.app[GATEWAY].links.urls, origin=caller_origin(request))
+def urls_for(request: web.Request, share: int = 0) -> Callable[[Job], JobUrls]:
+    """Return what makes job URLs as this caller sees them, who has this share of the job."""
+    return partial(request.app[GATEWAY].links.urls, origin=caller_origin(request), share=share)
 
 
 def caller_origin(request: web.Request) -> str:

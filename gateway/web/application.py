@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.store.port import StoreDown
-from gateway.web import calls, jobs
+from gateway.web import calls, commands, jobs
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.middlewares import MIDDLEWARES, finish_headers
 
@@ -28,7 +28,8 @@ def data_application(gateway: Gateway) -> web.Application:
             web.route("*", "/-/jobs/{id}/wait", jobs.wait),
             web.route("*", "/-/jobs/{id}/result", jobs.result),
             web.route("*", "/-/jobs/{id}/events", jobs.stream),
-            web.post("/-/jobs/{id}/cancel", jobs.cancel),
+            web.route("*", "/-/jobs/{id}/cancel", commands.cancel),
+            web.route("*", "/-/jobs/{id}/resolve", commands.resolve),
             # Everything else is a call, whose path is judged as it came over the wire and not as a router decodes it.
             web.route("*", "/{path:.*}", calls.call),
         ]

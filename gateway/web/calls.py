@@ -12,7 +12,6 @@ from gateway.caller.renderers import renderer
 from gateway.core.errors import (
     BadCallback,
     BadRequest,
-    BodyTooLarge,
     Draining,
     KeyReused,
     MethodNotAllowed,
@@ -27,13 +26,15 @@ from gateway.core.start import StartRequest
 from gateway.web import cors, relay
 from gateway.web.access import prove
 from gateway.web.answering import answer, caller_origin, urls_for
+from gateway.web.bodies import read_body
+from gateway.web.departure import Departure
 from gateway.web.forwarding import upstream_headers
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.log import note
 from gateway.web.routing import Destination, find
 from gateway.web.settings import Route
 from gateway.worker.guard import Refused
-from gateway.worker.intake import Order
+from gateway.worker.intake import Accepted, Order
 
 _MAX_KEY = 255
 
@@ -51,7 +52,7 @@ async def call(request: web.Request) -> web.StreamResponse:
     _check_method(request, destination.route)
     caller = _caller(request, gateway)
     arguments = read_arguments(
-        request.method, destination.query, await _body(request), request.headers.get("Content-Type")
+        request.method, destination.query, await read_body(request), request.headers.get("Content-Type")
     )
     policy = destination.route.policy
     choice = choose(_said(request, destination, arguments), policy)
@@ -64,25 +65,34 @@ async def _run(request: web.Request, order: Order, caller: Caller, choice: Choic
     """Have the job accepted, or find the one that this call repeats; answer about it."""
     gateway = request.app[GATEWAY]
     note(request, mode=choice.mode.value if choice.mode else "upstream")
-    # A caller that goes now must not leave a job behind that was created and is followed by nobody.
-    accepted = await gateway.tasks.finish(gateway.intake.accept(order))
-    extra: Headers = ()
-    if accepted.replayed:
-        await _check_replay(gateway, accepted.job_id, caller, order.callback_url)
-        extra = (("Idempotent-Replayed", "true"),)
-    if choice.preference_applied is not None:
-        extra = (*extra, ("Preference-Applied", choice.preference_applied))
-    now = gateway.clock.now()
-    terms = Call(
+    with Departure(request, choice.mode, order.policy) as departure:
+        # A caller that goes now must not leave a job behind that was created and is followed by nobody.
+        accepted = await gateway.tasks.finish(departure.of(gateway.intake.accept(order)))
+        extra: Headers = ()
+        if accepted.replayed:
+            await _check_replay(gateway, accepted.job_id, caller, order.callback_url)
+            extra = (("Idempotent-Replayed", "true"),)
+        if choice.preference_applied is not None:
+            extra = (*extra, ("Preference-Applied", choice.preference_applied))
+        terms = _terms(request, order, choice, accepted)
+        return await answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
+
+
+def _terms(request: web.Request, order: Order, choice: Choice, accepted: Accepted) -> Call:
+    now = request.app[GATEWAY].clock.now()
+    # A call that is taken for another's without having said so has no more than a look at that one's job.
+    same = order.idempotency_key is not None or order.chosen_id is not None
+    return Call(
         policy=order.policy,
-        urls=urls_for(request),
+        urls=urls_for(request, accepted.share),
         arrived=now,
         mode=choice.mode,
         until=now + choice.wait,
         on_timeout=choice.on_timeout,
         respond_async=choice.respond_async,
+        share=accepted.share,
+        may_cancel=not accepted.replayed or accepted.share > 0 or same,
     )
-    return await answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
 
 
 def _order(
@@ -132,16 +142,6 @@ def _check_method(request: web.Request, route: Route) -> None:
     purpose = f"{request.headers.get('Sec-Purpose', '')} {request.headers.get('Purpose', '')}"
     if "prefetch" in purpose.lower():
         raise PrefetchRefused
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        limit = request.app[GATEWAY].settings.max_body
-        raise BodyTooLarge(f"bodies may have {limit} bytes (limits.body)", headers=(("Connection", "close"),)) from None
-    except web.RequestPayloadError as error:
-        raise BadRequest("the body is not in its `Content-Encoding`, or its framing is broken") from error
 
 
 def _said(request: web.Request, destination: Destination, arguments: Arguments) -> Said:

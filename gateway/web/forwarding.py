@@ -20,9 +20,9 @@ _HOP_BY_HOP = {
     "trailer", "transfer-encoding", "upgrade",
 }  # fmt: skip
 _OF_THE_GATEWAY = {
-    "accept", "accept-encoding", "authorization", "call-mode", "call-on-timeout", "callback-url", "content-length",
-    "content-type", "cookie", "host", "idempotency-key", "last-event-id", "prefer", "range", "if-match",
-    "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
+    "accept", "accept-encoding", "authorization", "call-mode", "call-on-disconnect", "call-on-timeout", "callback-url",
+    "cancel-after", "content-length", "content-type", "cookie", "host", "idempotency-key", "last-event-id", "prefer",
+    "range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
 }  # fmt: skip
 _OF_PROXIES = (
     "forwarded",

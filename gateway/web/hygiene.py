@@ -10,8 +10,8 @@ from multidict import CIMultiDictProxy
 from gateway.core.errors import AmbiguousHeader, BadRequest, HeadersTooLarge
 
 CONTROL = (
-    "Authorization", "Call-Mode", "Call-On-Timeout", "Callback-Url", "Content-Type", "Host", "Idempotency-Key",
-    "Last-Event-ID",
+    "Authorization", "Call-Mode", "Call-On-Disconnect", "Call-On-Timeout", "Callback-Url", "Cancel-After",
+    "Content-Type", "Host", "Idempotency-Key", "Last-Event-ID", "X-UiPath-Signature",
 )  # fmt: skip
 """Fields that decide something, and so may come once."""
 

@@ -7,29 +7,26 @@ from aiohttp import web
 from gateway.caller import long_poll, polling, views
 from gateway.caller.choosing import read_on_timeout
 from gateway.caller.port import Call, Renderer, Stream
-from gateway.core.errors import CancelUnavailable, MethodNotAllowed
-from gateway.core.job import Job
+from gateway.core.errors import MethodNotAllowed
 from gateway.core.modes import CallerMode
 from gateway.core.policy import SECOND, OnTimeout
-from gateway.web import cors
-from gateway.web.access import readable
+from gateway.web import commands, cors
+from gateway.web.access import may_change, readable
 from gateway.web.answering import answer, urls_for
 from gateway.web.gateway import GATEWAY
+from gateway.web.parameters import number, share_of
 
 _MAX_HOP = 1_000
-_DIGITS = 6
-"""Of a count in the query: seconds and hops beyond are as good as without end."""
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
 async def show(request: web.Request) -> web.StreamResponse:
     """`GET /-/jobs/{id}[?wait=N]`: the monitor."""
     if request.method == "DELETE":
-        return await cancel(request)
+        return await commands.delete(request)
     if request.method not in {"GET", "HEAD"}:
         raise MethodNotAllowed(headers=(("Allow", "GET, HEAD, DELETE"),))
-    wait = _number(request.query.get("wait"))
+    wait = number(request.query.get("wait"))
     return await _answer(request, views.show, wait=wait * SECOND)
 
 
@@ -40,7 +37,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
 
 async def wait(request: web.Request) -> web.StreamResponse:
     """`/-/jobs/{id}/wait?hop=N`: one hop of the redirect loop."""
-    hop = min(_number(request.query.get("hop")), _MAX_HOP)
+    hop = min(number(request.query.get("hop")), _MAX_HOP)
     said = read_on_timeout(request.headers.get("Call-On-Timeout", request.query.get("on-timeout")))
     return await _answer(request, long_poll.render, mode=CallerMode.LONG_POLL, hop=hop, on_timeout=said)
 
@@ -55,12 +52,6 @@ async def stream(request: web.Request) -> web.StreamResponse:
     if request.method not in {"GET", "HEAD"}:
         raise MethodNotAllowed(headers=(("Allow", "GET, HEAD"),))
     return await _answer(request, lambda _job, _call, _now: Stream(), mode=CallerMode.STREAM)
-
-
-async def cancel(request: web.Request) -> web.StreamResponse:
-    """`POST /-/jobs/{id}/cancel`: nothing that speaks to API triggers alone can cancel a job."""
-    await _job(request)
-    raise CancelUnavailable("API triggers give no way to stop a job")
 
 
 async def preflight(request: web.Request) -> web.Response:
@@ -79,29 +70,22 @@ async def _answer(
     wait: int = 0,
     on_timeout: OnTimeout | None = None,
 ) -> web.StreamResponse:
-    job = await _job(request)
     gateway = request.app[GATEWAY]
+    job, share = await readable(request, gateway, request.match_info["id"]), share_of(request)
     policy = gateway.policies.policy(job.route)
+    # Its link lets a caller that has dropped its token on a redirect wait on; more it does not.
+    gives_up = mode is CallerMode.LONG_POLL and (on_timeout or policy.on_timeout) is OnTimeout.CANCEL
     cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
     now = gateway.clock.now()
     call = Call(
         policy=policy,
-        urls=urls_for(request),
+        urls=urls_for(request, share),
         arrived=now,
         mode=mode,
         until=now + min(wait, policy.wait),
         on_timeout=on_timeout,
         hop=hop,
+        share=share,
+        may_cancel=gives_up and await may_change(request, gateway, job, share=share),
     )
     return await answer(request, job.id, call, render)
-
-
-async def _job(request: web.Request) -> Job:
-    return await readable(request, request.app[GATEWAY], request.match_info["id"])
-
-
-def _number(value: str | None) -> int:
-    """Return a count from the query, as large as any that means something; 0 for what is none."""
-    if not value or not (value.isascii() and value.isdigit()):
-        return 0
-    return int(value) if len(value) <= _DIGITS else 10**_DIGITS

@@ -5,6 +5,8 @@ from __future__ import annotations
 from gateway.auth.links import Signer
 from gateway.caller.links import JobUrls
 from gateway.core.job import Job
+from gateway.core.plan import cancelable
+from gateway.core.policy import Policy
 from gateway.worker.port import Policies
 
 
@@ -15,10 +17,15 @@ class Links:
         self._policies = policies
         self._signer = signer
 
-    def urls(self, job: Job, origin: str) -> JobUrls:
-        """Return the URLs of `job` below `origin`. A signature is good while they answer, be it with 410."""
-        if self._signer is None:
-            return JobUrls(origin, job.id)
+    def urls(self, job: Job, origin: str, share: int = 0) -> JobUrls:
+        """Return the URLs of `job` below `origin`, for whoever has this share of it.
+
+        A signature is good while they answer, be it with 410.
+        """
         policy = self._policies.policy(job.route)
-        expires = (job.finished or job.deadline) + policy.retention + policy.tombstone
-        return JobUrls(origin, job.id, self._signer.sign(job.id, expires))
+        return JobUrls(origin, job.id, self._sig(job, policy), share, cancelable(job, policy))
+
+    def _sig(self, job: Job, policy: Policy) -> str | None:
+        if self._signer is None:
+            return None
+        return self._signer.sign(job.id, (job.finished or job.deadline) + policy.retention + policy.tombstone)

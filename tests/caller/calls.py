@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.caller.links import JobUrls
-from gateway.caller.port import Call, OutcomeReply, ProblemReply, Reply, Step, Stream, Wait
+from gateway.caller.port import Call, GiveUp, OutcomeReply, ProblemReply, Reply, Step, Stream, Wait
 from gateway.core.job import Job
 from gateway.core.modes import CallerMode
 from gateway.core.policy import MINUTE, Policy
@@ -45,3 +45,5 @@ def told(step: Step) -> str:
             return "outcome"
         case Stream():
             return "stream"
+        case GiveUp():
+            return "give up"

@@ -24,6 +24,20 @@ def test_signed():
     assert urls.wait(7) == f"{BASE}/wait?hop=7&sig=s.k.m"
 
 
+def test_of_a_share():
+    """Every URL says whose it is, so that what is reached over it is that one's."""
+    urls = JobUrls("https://gate.example", "03abc", "s.k.m", share=2)
+    assert urls.monitor == f"{BASE}?share=2&sig=s.k.m"
+    assert urls.cancel == f"{BASE}/cancel?share=2&sig=s.k.m"
+    assert urls.wait(7) == f"{BASE}/wait?hop=7&share=2&sig=s.k.m"
+
+
+def test_the_link_to_cancel():
+    """Only where there is a way to."""
+    urls = JobUrls("https://gate.example", "03abc", cancelable=True)
+    assert urls.link_header.endswith(f', <{BASE}/cancel>; rel="cancel"')
+
+
 def test_the_link_field():
     """RFC 8288: targets in angle brackets, each with its relation."""
     assert JobUrls("https://gate.example", "03abc", "s").link_header == (

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from gateway.caller.links import JobUrls
-from gateway.caller.monitor import monitor, retry_after
+from gateway.caller.monitor import monitor, operator_monitor, retry_after
 from gateway.core import events as e
 from gateway.core.apply import apply
-from gateway.core.job import Job, State
+from gateway.core.job import Job, State, StopStrategy
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND, Pace, Policy
 from tests.caller.calls import NOW, ORIGIN, policy, urls
-from tests.core.strategies import BORN, OK, fresh, in_state
+from tests.core.strategies import BORN, KEY, OK, fresh, in_state
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -34,7 +34,7 @@ def at(text: str) -> int:
 
 MEMBERS = [
     "id", "route", "status", "mode", "upstream", "created", "started", "finished", "expires", "eta", "message",
-    "resultUrl", "error", "links",
+    "cancel", "resultUrl", "error", "links",
 ]  # fmt: skip
 
 
@@ -102,6 +102,43 @@ def test_what_the_upstream_said():
     assert seen(ended)["upstream"] == expected | {"state": "ended", "attempts": 3}
 
 
+def test_how_far_a_cancel_has_come():
+    """Due, asked for, sent as a stop and then as a kill: each is told; effective is only the status."""
+    job = in_state(State.RUNNING, cancel_after=MINUTE)
+    due = {"due": "2023-11-14T22:14:20.000Z", "requested": False, "sent": None, "at": None}
+    assert seen(job)["cancel"] == due
+    job = apply(job, e.CancelRequested(), NOW)
+    assert seen(job)["cancel"] == due | {"due": None, "requested": True}
+    assert seen(job)["upstream"]["state"] == "running"
+    job = apply(job, e.StopFailed("503"), NOW)
+    assert seen(job)["cancel"] == due | {"due": None, "requested": True, "at": "2023-11-14T22:13:21.000Z"}
+    assert seen(job)["message"] == "503"
+    for strategy in StopStrategy:
+        job = apply(job, e.StopSent(strategy), NOW + SECOND)
+        assert seen(job)["cancel"]["sent"] == strategy
+        assert seen(job)["cancel"]["at"] == "2023-11-14T22:13:22.000Z"
+    assert (seen(job)["status"], seen(job)["upstream"]["state"]) == ("running", "stopping")
+
+
+def test_the_key_in_orchestrator():
+    """Told as soon as it is known."""
+    job = apply(in_state(State.RUNNING), e.Located(KEY), NOW)
+    assert seen(job)["upstream"]["key"] == KEY
+
+
+def test_what_an_operator_sees():
+    """Everything but the outcome and the way to it; what may be done is linked."""
+    for state in State:
+        job = in_state(state)
+        view = msgspec.json.decode(
+            operator_monitor(job, Policy(), JobUrls(ORIGIN, job.id, cancelable=state is State.ACCEPTED))
+        )
+        assert list(view) == MEMBERS
+        assert view["resultUrl"] is None
+        more = {State.ACCEPTED: {"cancel"}, State.UNKNOWN: {"resolve"}}
+        assert set(view["links"]) == {"monitor"} | more.get(state, set())
+
+
 def test_an_end_that_the_gateway_made_is_not_the_upstreams():
     """A canceled job did not end upstream; its problem is named."""
     view = seen(in_state(State.CANCELED))
@@ -128,6 +165,19 @@ def test_links_carry_the_signature():
     assert set(view["links"]) == {"monitor", "poll", "wait", "result", "events"}
     assert all(url.startswith(f"{ORIGIN}/-/jobs/{job.id}") for url in view["links"].values())
     assert all("sig=abc.k.mac" in url for url in view["links"].values())
+
+
+def test_the_cancel_link():
+    """There where there is a way to cancel, and for the share that is this caller's."""
+    job = fresh()
+    view = msgspec.json.decode(monitor(job, Policy(), JobUrls(ORIGIN, job.id, share=2, cancelable=True)))
+    assert view["links"]["cancel"] == f"{ORIGIN}/-/jobs/{job.id}/cancel?share=2"
+
+
+def test_what_is_to_be_said_to_one_caller():
+    """It takes the place of the job's own message."""
+    job = fresh()
+    assert msgspec.json.decode(monitor(job, Policy(), urls(job), message="yours is over"))["message"] == "yours is over"
 
 
 @pytest.mark.parametrize(

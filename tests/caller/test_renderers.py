@@ -5,17 +5,18 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.caller.port import OutcomeReply, ProblemReply, Reply, Stream, Wait
+from gateway.caller.port import GiveUp, OutcomeReply, ProblemReply, Reply, Stream, Wait
 from gateway.caller.renderers import renderer
 from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.job import Job, State
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import MINUTE, SECOND, OnTimeout
+from gateway.core.policy import MINUTE, SECOND, Binding, OnTimeout
 from tests.caller.calls import NOW, ORIGIN, call, policy, told
 from tests.core.strategies import OK, STATUS_LEG, in_state
 
 MODES = (*CallerMode, None)
+STOPPABLE = Binding(api=True, correlation="jobId")
 START_WAIT, HOLD, SYNC_WAIT = "wait 2000", "wait 25000", "wait 60000"
 AMBIGUOUS = "problem upstream-ambiguous"
 
@@ -170,6 +171,35 @@ class TestSync:
         job = in_state(State.RUNNING)
         assert renderer(CallerMode.SYNC)(job, calling, calling.until - 1) == Wait(calling.until)
         assert told(renderer(CallerMode.SYNC)(job, calling, calling.until)) == answer
+
+    @pytest.mark.parametrize(
+        ("may_cancel", "binding", "answer"),
+        [
+            (True, STOPPABLE, "give up"),
+            (False, STOPPABLE, "problem wait-timeout"),
+            (True, Binding(), "problem wait-timeout"),
+        ],
+    )
+    def test_a_caller_that_gives_its_job_up(self, may_cancel: bool, binding: Binding, answer: str):
+        """Where the job is this caller's, and can be canceled at all; else it goes on."""
+        rules = policy(on_timeout=OnTimeout.CANCEL, binding=binding)
+        calling = call(rules=rules, until=NOW, may_cancel=may_cancel)
+        assert told(renderer(CallerMode.SYNC)(in_state(State.RUNNING), calling, NOW)) == answer
+
+    def test_what_is_said_to_who_gives_up(self):
+        """Whether the job is canceled, goes on for others, or goes on since nobody could be asked; always its URL."""
+        job = in_state(State.RUNNING)
+        calling = call(rules=policy(binding=STOPPABLE), on_timeout=OnTimeout.CANCEL, until=NOW, may_cancel=True)
+        step = renderer(CallerMode.SYNC)(job, calling, NOW)
+        assert isinstance(step, GiveUp)
+        for reply, words in (
+            (step.canceling, "being canceled"),
+            (step.shared, "other calls"),
+            (step.going_on, "goes on"),
+        ):
+            assert reply.problem.code == "wait-timeout"
+            assert words in reply.problem.detail
+            assert f"{ORIGIN}/-/jobs/{job.id}/result" in reply.problem.detail
 
     def test_the_504_tells_where_the_result_will_be(self):
         """The job goes on, so its URL is always told."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gateway.caller.port import ProblemReply, Reply
-from gateway.caller.views import result, show
-from gateway.core.job import State
-from gateway.core.policy import SECOND
+from gateway.caller.views import canceling, resolving, result, share_given_up, show
+from gateway.core import events as e
+from gateway.core.apply import apply
+from gateway.core.job import Job, State
+from gateway.core.policy import SECOND, Binding
 from tests.caller.calls import NOW, call, policy, told
-from tests.core.strategies import in_state
+from tests.core.strategies import EXAMPLES, in_state
 
 RESULTS = {
     State.ACCEPTED: "problem result-not-ready",
@@ -48,3 +51,65 @@ def test_no_result_yet():
     assert dict(step.headers) == {"Retry-After": "1"}
     job, calling = in_state(State.UNKNOWN), call(None, policy(reconcile_wait=30 * SECOND))
     assert told(result(job, calling, job.changed)) == "problem result-not-ready"
+
+
+STOPPABLE = policy(binding=Binding(api=True, correlation="jobId"))
+
+
+def asked(state: State) -> Job:
+    """Return a job in `state` for which somebody asked to cancel."""
+    return apply(in_state(state), e.CancelRequested(), NOW)
+
+
+class TestCanceling:
+    """What a request to cancel is answered."""
+
+    @pytest.mark.parametrize("state", [State.STARTING, State.RUNNING, State.UNKNOWN])
+    def test_until_its_follower_has_taken_it(self, state: State):
+        """It waits for that, but not for long; then the monitor says how far it has come."""
+        calling = call(None, STOPPABLE, until=NOW + SECOND)
+        assert told(canceling(in_state(state), calling, NOW)) == "wait 1000"
+        assert told(canceling(in_state(state), calling, NOW + SECOND)) == "202"
+        assert told(canceling(asked(state), calling, NOW)) == "202"
+
+    def test_a_job_that_was_not_started_ends_at_once(self):
+        """So its end is waited for: 200 says that there is nothing more to come."""
+        calling = call(None, until=NOW + SECOND)
+        job = asked(State.ACCEPTED)
+        assert told(canceling(job, calling, NOW)) == "wait 1000"
+        step = canceling(apply(job, EXAMPLES[e.Canceled], NOW), calling, NOW)
+        assert isinstance(step, Reply)
+        assert (step.status, msgspec.json.decode(step.body)["status"]) == (200, "canceled")
+
+    def test_a_job_that_was_started_meanwhile(self):
+        """Where nothing can stop it any more, it is not promised."""
+        assert told(canceling(asked(State.RUNNING), call(None), NOW)) == "problem cancel-unavailable"
+
+    def test_a_share_that_is_given_up(self):
+        """The job is not asked to cancel, and the monitor says why."""
+        step = share_given_up(in_state(State.RUNNING), call(None, STOPPABLE, share=2), NOW)
+        assert isinstance(step, Reply)
+        view = msgspec.json.decode(step.body)
+        assert (step.status, view["cancel"]["requested"]) == (202, False)
+        assert "others" in view["message"]
+
+
+class TestResolving:
+    """What a verdict is answered."""
+
+    def test_until_its_follower_has_taken_it(self):
+        """Then it is in doubt no more."""
+        calling = call(None, until=NOW + SECOND)
+        job = in_state(State.UNKNOWN)
+        assert told(resolving(job, calling, NOW)) == "wait 1000"
+        assert told(resolving(job, calling, NOW + SECOND)) == "202"
+        assert told(resolving(apply(job, EXAMPLES[e.Followed], NOW), calling, NOW)) == "200"
+
+
+def test_an_operator_is_not_told_where_the_outcome_is():
+    """On any of them."""
+    calling = call(None, STOPPABLE, until=NOW, for_operator=True)
+    for view in (show, canceling, resolving):
+        for state in State:
+            step = view(in_state(state), calling, NOW)
+            assert not isinstance(step, Reply) or b"/result" not in step.body

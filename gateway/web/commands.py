@@ -1,0 +1,171 @@
+"""What changes a job: canceling it, erasing it, a verdict on it. The store keeps the request, its follower heeds it.
+
+So any replica may be asked. It answers when the follower has taken the request, or a moment later anyway: the
+monitor says how far it has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from gateway.caller import views
+from gateway.caller.port import Call, Renderer
+from gateway.caller.verdicts import HasEnded, NeverRan, Runs, Told, read_verdict
+from gateway.core.errors import (
+    AlreadyEnded,
+    BadVerdict,
+    CancelUnavailable,
+    JobExpired,
+    JobShared,
+    JobUnavailable,
+    MethodNotAllowed,
+    NotUnknown,
+)
+from gateway.core.job import Job, State
+from gateway.core.jobs_api import place
+from gateway.core.plan import cancelable
+from gateway.core.policy import SECOND
+from gateway.core.verdict import Fate, Verdict
+from gateway.store.port import Canceling, Gone, StoreDown
+from gateway.web import cors
+from gateway.web.access import check_change, readable
+from gateway.web.answering import answer, urls_for
+from gateway.web.bodies import read_body
+from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.parameters import share_of
+from gateway.worker.watches import present
+
+_TAKEN = 1 * SECOND
+"""How long a request waits to be taken by the job's follower before it is answered."""
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """`POST /-/jobs/{id}/cancel[?share=N]`: ask for the job to be canceled, or give one's share of it up."""
+    _only_post(request)
+    job, share = await _job(request), share_of(request)
+    await check_change(request, request.app[GATEWAY], job, share=share)
+    if job.state.terminal:
+        raise AlreadyEnded(f"it is {job.state.value}", job_id=job.id)
+    return await _cancel(request, job, share)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    """`DELETE /-/jobs/{id}`: cancel a live job; drop the record and the outcome of one that has ended."""
+    gateway, job, share = request.app[GATEWAY], await _job(request), share_of(request)
+    # An outcome belongs to whoever started the job, and not to each who shares it.
+    await check_change(request, gateway, job, share=0 if job.state.terminal else share)
+    if not job.state.terminal:
+        return await _cancel(request, job, share)
+    with asking(job.id):
+        if not await gateway.store.erase(job.id):
+            raise JobExpired("its outcome was erased", job_id=job.id)
+    return web.Response(status=204, headers={"Job-Id": job.id, "Cache-Control": "no-store"})
+
+
+async def resolve(request: web.Request) -> web.StreamResponse:
+    """`POST /-/jobs/{id}/resolve`: say what became of a job whose start is in doubt."""
+    _only_post(request)
+    job = await _job(request)
+    await check_change(request, request.app[GATEWAY], job)
+    return await give_verdict(request, job, terms(request, job))
+
+
+async def give_verdict(request: web.Request, job: Job, call: Call) -> web.StreamResponse:
+    """Pass on the verdict that is the request's body; answer once it is taken.
+
+    Raises `BadVerdict`, `NotUnknown`, `JobExpired`, `JobUnavailable`.
+    """
+    gateway = request.app[GATEWAY]
+    told = read_verdict(await read_body(request))
+    if job.state is not State.UNKNOWN:
+        raise NotUnknown(f"it is {job.state.value}", job_id=job.id)
+    verdict = _verdict(gateway, job, told)
+    with asking(job.id):
+        if not await gateway.store.give_verdict(job.id, verdict):
+            now = present(await gateway.store.read(job.id), job.id)
+            raise NotUnknown(f"it is {now.state.value}", job_id=job.id)
+    return await answer(request, job.id, call, views.resolving)
+
+
+def _verdict(gateway: Gateway, job: Job, told: Told) -> Verdict:
+    match told:
+        case NeverRan():
+            return Verdict(Fate.NEVER_RAN, job.changed)
+        case HasEnded():
+            return Verdict(Fate.ENDED, job.changed, outcome=told.outcome())
+        case Runs(key):
+            binding = gateway.policies.policy(job.route).binding
+            if not binding.api:
+                raise BadVerdict("this route may not use the Jobs API, so a job cannot be followed by its key")
+            folder, _ = place(job, binding)
+            try:
+                leg = gateway.upstream.job_leg(key, folder)
+            except ValueError as error:
+                raise BadVerdict(str(error)) from error
+            return Verdict(Fate.RUNNING, job.changed, leg=leg, key=key)
+
+
+async def _cancel(request: web.Request, job: Job, share: int) -> web.StreamResponse:
+    gateway = request.app[GATEWAY]
+    check_cancelable(gateway, job)
+    with asking(job.id):
+        asked = await gateway.store.request_cancel(job.id, share)
+    render: Renderer = views.share_given_up if asked is Canceling.WAITING else views.canceling
+    check_asked(asked, job.id)
+    return await answer(request, job.id, terms(request, job, share=share), render)
+
+
+def check_cancelable(gateway: Gateway, job: Job) -> None:
+    """Raise `CancelUnavailable` where nothing that may be called can cancel `job`."""
+    if not cancelable(job, gateway.policies.policy(job.route)):
+        raise CancelUnavailable("API triggers give no way to stop a job that was started", job_id=job.id)
+
+
+def check_asked(asked: Canceling, job_id: str) -> None:
+    """Raise what a request to cancel came to, if it was not taken."""
+    match asked:
+        case Canceling.SHARED:
+            how = "use the cancel link of your own call: its `share` says which of them that is"
+            raise JobShared(how, job_id=job_id)
+        case Canceling.ENDED:
+            raise AlreadyEnded(job_id=job_id)
+        case Canceling.NEVER | Canceling.TOMBSTONE:
+            present(Gone.TOMBSTONE if asked is Canceling.TOMBSTONE else Gone.NEVER, job_id)
+
+
+@contextmanager
+def asking(job_id: str) -> Iterator[None]:
+    """Tell of a store that cannot be reached. What was asked for may be done twice."""
+    try:
+        yield
+    except StoreDown as error:
+        raise JobUnavailable("whether it was taken is not known; ask for it again", job_id=job_id) from error
+
+
+def terms(request: web.Request, job: Job, *, share: int = 0) -> Call:
+    """Return how whoever sent a command is answered."""
+    gateway = request.app[GATEWAY]
+    now = gateway.clock.now()
+    return Call(
+        policy=gateway.policies.policy(job.route),
+        urls=urls_for(request, share),
+        arrived=now,
+        mode=None,
+        until=now + _TAKEN,
+        share=share,
+    )
+
+
+async def _job(request: web.Request) -> Job:
+    gateway = request.app[GATEWAY]
+    job = await readable(request, gateway, request.match_info["id"])
+    cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
+    return job
+
+
+def _only_post(request: web.Request) -> None:
+    if request.method != "POST":
+        raise MethodNotAllowed(headers=(("Allow", "POST, OPTIONS"),))
