@@ -238,7 +238,7 @@ class Assembly:
             self.driver,
             self.clock,
             self.vault,
-            me=lambda: self.leases.incarnation,
+            naming=self.leases.naming,
             random=secrets.token_bytes,
             disown=self._disown,
         )

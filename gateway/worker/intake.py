@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from gateway.core.modes import CallerMode
 from gateway.core.policy import Deduplicate, Policy, SameCall
 from gateway.core.retention import kept_for
 from gateway.core.start import StartRequest
-from gateway.store.port import Created, Held, NewJob, Store, Stored, StoreDown
+from gateway.store.port import Created, Held, KeyTaken, NewJob, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
 
@@ -85,7 +86,7 @@ class Sealer(Protocol):
 
 
 class Intake:
-    """Accepts orders. `random` gives random bytes, `me` the incarnation that is to follow."""
+    """Accepts orders. `random` gives random bytes, `naming` the incarnation that is to follow a job being created."""
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class Intake:
         clock: Clock,
         sealer: Sealer,
         *,
-        me: Callable[[], str],
+        naming: Callable[[], AbstractContextManager[str]],
         random: Callable[[int], bytes],
         disown: Callable[[NewJob, str], None],
     ) -> None:
@@ -102,7 +103,7 @@ class Intake:
         self._driver = driver
         self._clock = clock
         self._sealer = sealer
-        self._me = me
+        self._naming = naming
         self._random = random
         self._disown = disown
 
@@ -113,24 +114,28 @@ class Intake:
         """
         if (earlier := await self._before_rotation(order)) is not None:
             return earlier
-        new, follower = self._new(order), self._me()  # Nothing is durable before its arguments are good.
-        try:
-            keep = kept_for(new.job, order.policy, self._clock.now())
-            answer = await self._store.create(new, follower, keep=keep)
-        except StoreDown as error:
-            # It may be in the store all the same. Nobody must ever start it: the caller is told to try again.
-            self._driver.disown(new.job.id)
-            self._disown(new, follower)
-            raise StoreUnavailable from error
+        new = self._new(order)  # Nothing is durable before its arguments are good.
+        with self._naming() as follower:
+            answer = await self._create(new, follower, order)
+            if isinstance(answer, Created):
+                self._driver.follow(Stored(new.job, new.start, new.credential), follower)
         match answer:
             case Created():
-                stored = Stored(new.job, new.start, new.credential)
-                self._driver.follow(stored, follower)
                 return Accepted(new.job.id, share=1 if new.joins else 0)
             case Held(job_id, share):
                 return Accepted(job_id, replayed=True, share=share)
             case _:
                 raise KeyReused(_CHOOSE)
+
+    async def _create(self, new: NewJob, follower: str, order: Order) -> Created | Held | KeyTaken:
+        try:
+            keep = kept_for(new.job, order.policy, self._clock.now())
+            return await self._store.create(new, follower, keep=keep)
+        except StoreDown as error:
+            # It may be in the store all the same. Nobody must ever start it: the caller is told to try again.
+            self._driver.disown(new.job.id)
+            self._disown(new, follower)
+            raise StoreUnavailable from error
 
     async def _before_rotation(self, order: Order) -> Accepted | None:
         """Find the job that the order's idempotency key belongs to since an older key of the ring was the newest."""

@@ -7,7 +7,9 @@ a replica that was only paused comes back as a new incarnation, and takes over f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from gateway.core.delivery import Delivery
@@ -15,6 +17,13 @@ from gateway.store.port import Beat, Row, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
 
 _BEATS_PER_LEASE = 4
+
+_LOOKED_AT_FOR = 600.0
+"""Seconds for which a dead incarnation is looked at again: a process that was paused, or a command that the network
+held back, may create a row under the old name long after others have taken all that there was."""
+
+_LOOK_SELDOM = 15.0
+"""Seconds between two looks at most."""
 
 
 class Follower(Protocol):
@@ -27,6 +36,15 @@ class Follower(Protocol):
     def drop_others(self, follower: str) -> None:
         """Stop following jobs of other incarnations."""
         ...
+
+
+class _Dead:
+    """A dead incarnation: since when it is known here to be dead, and when to look for rows of it next."""
+
+    __slots__ = ("look_at", "since")
+
+    def __init__(self, now: float) -> None:
+        self.since = self.look_at = now
 
 
 class Leases:
@@ -57,6 +75,9 @@ class Leases:
         """Whether the last heartbeat came through."""
         self._owed: list[str] = []
         """Names of ours under which the store may hold rows that nobody follows here."""
+        self._creating: Counter[str] = Counter()
+        """How many rows are being created under each name of ours."""
+        self._dead: dict[str, _Dead] = {}
 
     async def join(self, *, alone: bool) -> None:
         """Begin this incarnation's lease. `alone`: no other replica can live, so what they followed is ours at once.
@@ -85,6 +106,17 @@ class Leases:
                 self.healthy = False
                 self._failed(error)
 
+    @contextmanager
+    def naming(self) -> Iterator[str]:
+        """Give the name to create a row under. Until the block ends, nothing comes along from it to a later name."""
+        name = self.incarnation
+        self._creating[name] += 1
+        try:
+            yield name
+        finally:
+            self._creating[name] -= 1
+            self._creating += Counter()  # Drops the names that are down to nothing.
+
     async def leave(self) -> None:
         """End the lease, so that others take over at once. Raises `StoreDown`."""
         await self._store.leave(self.incarnation)
@@ -96,7 +128,9 @@ class Leases:
             self._owed.append(self.incarnation)
             self.incarnation = self._new_name()
             beat = await self._beat(join=True)
-        if self._owed:
+        former = set(self._owed) - {self.incarnation}
+        # What is just being created under a former name would be left behind.
+        if self._owed and not former & self._creating.keys():
             await self._come_back()
         await self._take_over(beat)
 
@@ -116,10 +150,17 @@ class Leases:
         self._renamed()
 
     async def _take_over(self, beat: Beat) -> None:
-        for dead in beat.dead:
-            if not await self._take(dead):
-                # Nothing for a whole turn: forget it. Until then a paused process may yet have created a job.
-                await self._store.forget(dead)
+        now = asyncio.get_running_loop().time()
+        self._dead = {name: self._dead.get(name) or _Dead(now) for name in beat.dead}
+        for name, dead in self._dead.items():
+            if now < dead.look_at:
+                continue
+            if await self._take(name):
+                dead.look_at = now
+            elif now >= dead.since + _LOOKED_AT_FOR:
+                await self._store.forget(name)
+            else:
+                dead.look_at = now + min(now - dead.since, _LOOK_SELDOM)
 
     async def _take(self, former: str) -> bool:
         """Follow all that `former` followed; return whether there was anything."""

@@ -24,10 +24,11 @@ async def results(it: Replicas, job_id: str) -> list[tuple[int, bytes]]:
 
 
 async def back_under_a_new_name(it: Replicas, former: str) -> None:
-    """Wait until the one that was paused lives again, and nobody remembers who it was."""
+    """Wait until the one that was paused lives again, as somebody else than it was."""
 
     async def back() -> bool:
-        return former not in await it.incarnations() and await it[0].ready()
+        living = await it.living()
+        return former not in living and len(living) == len(it.each) and await it[0].ready()
 
     await eventually(back)
 

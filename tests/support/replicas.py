@@ -128,9 +128,11 @@ class Replicas:
     def __getitem__(self, n: int) -> Replica:
         return self.each[n]
 
-    async def incarnations(self) -> list[str]:
-        """Return every incarnation that the store remembers."""
-        return [name.decode() for name in await self.store.zrange(f"{self.prefix}:replicas", 0, -1)]
+    async def living(self) -> list[str]:
+        """Return every incarnation whose lease has not run out."""
+        seconds, micros = await self.store.time()
+        now = seconds * 1000 + micros // 1000
+        return [name.decode() for name in await self.store.zrangebyscore(f"{self.prefix}:replicas", now, "+inf")]
 
     async def follower(self, job_id: str) -> str:
         """Return the incarnation that the store says follows a job."""

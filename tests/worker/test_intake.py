@@ -50,7 +50,7 @@ async def door():
             it.driver,
             it.clock,
             it.vault,
-            me=lambda: ME,
+            naming=lambda: contextlib.nullcontext(ME),
             random=lambda size: next(counter).to_bytes(size, "big"),
             disown=disowning,
         )
@@ -146,7 +146,13 @@ class TestIdempotencyKeys:
             assert partition_of(job.id) == int(job.key[:8], 16) % 256
             assert "secret-key" not in job.key
             again = Intake(
-                it.store, it.driver, it.clock, it.vault, me=lambda: ME, random=bytes, disown=lambda new, follower: None
+                it.store,
+                it.driver,
+                it.clock,
+                it.vault,
+                naming=lambda: contextlib.nullcontext(ME),
+                random=bytes,
+                disown=lambda new, follower: None,
             )
             assert (await again.accept(order(idempotency_key="secret-key"))).job_id == job.id
 

@@ -102,9 +102,55 @@ async def test_the_dead_are_taken_over():
         await two.took.wait()
         assert 7.5 <= asyncio.get_running_loop().time() - died <= 13
         assert two.followed == [(new.job.id, "two-a")]
-        await asyncio.sleep(20)
+        await asyncio.sleep(630)
         assert await it.store.incarnations() == ["two-a"]
         assert two.followed == [(new.job.id, "two-a")]
+
+
+async def test_what_is_created_under_a_dead_name_is_found():
+    """A command that the network held back comes long after the take-over; for ten minutes somebody looks for that."""
+    async with replicas() as (it, replica):
+        one, two = replica("one-"), replica("two-")
+        for each in (one, two):
+            await each.leases.join(alone=False)
+            each.run()
+        one.die()
+        for minutes in (1, 3, 5):
+            await asyncio.sleep(60 * minutes)
+            new = await it.created(follower="one-a")
+            await asyncio.sleep(20)
+            assert two.followed[-1] == (new.job.id, "two-a")
+
+
+async def test_looking_for_the_dead_costs_little():
+    """The longer a name has been dead, the more seldom it is looked at."""
+    async with replicas() as (it, replica):
+        one, two = replica("one-"), replica("two-")
+        for each in (one, two):
+            await each.leases.join(alone=False)
+            each.run()
+        one.die()
+        await asyncio.sleep(590)
+        assert await it.store.incarnations() == ["one-a", "two-a"]
+        assert it.store.calls["take_over"] < 50
+
+
+async def test_what_is_being_created_comes_along_to_a_new_name():
+    """The lease is lost while a job is on its way into the store: nothing is taken along before it is there."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        with one.leases.naming() as name:
+            it.store.down.add("beat")
+            await asyncio.sleep(30)
+            it.store.down.clear()
+            await asyncio.sleep(5)
+            assert (name, one.leases.incarnation, one.dropped) == ("one-a", "one-b", [])
+            new = await it.created(follower=name)
+        await asyncio.sleep(5)
+        assert one.followed == [(new.job.id, "one-b")]
+        assert one.dropped[0] == "one-b"
 
 
 async def test_deliveries_are_taken_over_too():
