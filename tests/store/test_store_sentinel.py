@@ -17,9 +17,10 @@ from tests.store.rows import KEEP, change, end, job, new, save_of
 from tests.support.redis_servers import real_redis_binary, require
 from tests.support.store_topologies import (
     SERVICE,
-    SETTLED_WITHIN,
     ask,
+    eventually,
     field,
+    in_step,
     replicated,
     sentinel_url,
     until,
@@ -70,28 +71,6 @@ async def store(opened):
     return opened()
 
 
-async def eventually(call):
-    """Return what `call` returns once the store serves again."""
-    async with asyncio.timeout(SETTLED_WITHIN):
-        while True:
-            try:
-                return await call()
-            except StoreDown:
-                await asyncio.sleep(0.05)
-
-
-async def in_step(servers):
-    """Wait until the replica has what the primary has."""
-    await asyncio.to_thread(
-        until,
-        lambda: (
-            field(servers[0], "replication", "master_repl_offset")
-            == field(servers[1], "replication", "slave_repl_offset")
-        ),
-        "a replica in step",
-    )
-
-
 async def test_a_primary_that_dies_is_replaced(store, servers):
     """What replicas had is there, the same calls work on, and whoever listens is told to read again."""
     row = job()
@@ -99,7 +78,7 @@ async def test_a_primary_that_dies_is_replaced(store, servers):
     wakes = store.wakes("w")
     assert await anext(wakes) is None
     await store.watch(row.id, "w")
-    await in_step(servers)
+    await in_step(*servers)
     servers[0].kill()
     running = save_of(change(row))
     with pytest.raises(StoreDown):
@@ -120,7 +99,7 @@ async def test_a_primary_that_hangs_is_replaced_and_not_believed_when_it_wakes(s
     """Once it wakes it takes itself for the primary still: nothing is asked of it any more."""
     row = job()
     await store.create(new(row), "a", keep=KEEP)
-    await in_step(servers)
+    await in_step(*servers)
     os.kill(servers[0].pid, signal.SIGSTOP)
     try:
         assert await eventually(lambda: store.save(save_of(change(row)), "a")) is Saved.SAVED
@@ -152,7 +131,7 @@ async def test_a_primary_cut_off_from_its_sentinels_is_left(store, servers, sent
     monkeypatch.setattr("gateway.store.topology._TRUST", 0.1)
     row = job()
     await store.create(new(row), "a", keep=KEEP)
-    await in_step(servers)
+    await in_step(*servers)
     ask(servers[1], "REPLICAOF", "NO", "ONE")
     for sentinel in sentinels:
         ask(sentinel, "SENTINEL", "REMOVE", SERVICE)

@@ -10,13 +10,15 @@ a second or two.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import redis
 from cryptography import x509
@@ -24,8 +26,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from gateway.store.port import StoreDown
 from tests.support.listening import free_port
 from tests.support.redis_servers import RedisServer, redis_server
+
+Found = TypeVar("Found")
 
 SETTLED_WITHIN = 30.0
 """Seconds for servers to find each other, or to agree on a new primary."""
@@ -58,6 +63,26 @@ def field(server: RedisServer, section: str, name: str) -> str:
     """Return one field of INFO."""
     with redis.Redis(port=server.port, socket_timeout=5, decode_responses=True) as client:
         return str(client.info(section).get(name))
+
+
+async def eventually(call: Callable[[], Awaitable[Found]]) -> Found:
+    """Return what `call` returns once the store serves again."""
+    async with asyncio.timeout(SETTLED_WITHIN):
+        while True:
+            try:
+                return await call()
+            except StoreDown:
+                await asyncio.sleep(0.05)
+
+
+async def in_step(primary: RedisServer, replica: RedisServer) -> None:
+    """Wait until a replica has what its primary has."""
+
+    def same() -> bool:
+        written = field(primary, "replication", "master_repl_offset")
+        return field(replica, "replication", "slave_repl_offset") == written
+
+    await asyncio.to_thread(until, same, "a replica in step")
 
 
 @contextlib.contextmanager
