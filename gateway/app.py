@@ -18,6 +18,7 @@ from gateway.auth.links import Signer
 from gateway.config import Config
 from gateway.core.events import Event
 from gateway.core.job import Job
+from gateway.core.retention import kept_for
 from gateway.observability.job_log import JobLog
 from gateway.observability.traces import JobTraces, provider
 from gateway.store.embedded import EmbeddedServer
@@ -31,10 +32,12 @@ from gateway.web.routing import RoutePolicies
 from gateway.web.servers import serving
 from gateway.web.settings import Address
 from gateway.worker.acceptances import Acceptances
+from gateway.worker.callback_secrets import CallbackSecrets
+from gateway.worker.callbacks import Callbacks
 from gateway.worker.clock import Clock
 from gateway.worker.deliveries import Deliveries
 from gateway.worker.disown import disown
-from gateway.worker.driver import Driver, kept_for
+from gateway.worker.driver import Driver
 from gateway.worker.feed import Feed
 from gateway.worker.guard import Guard
 from gateway.worker.hints import Hints
@@ -171,12 +174,35 @@ class Assembly:
             self._config.worker.callbacks,
             self.guard,
             self.policies,
-            secret=self.keyring.derive("callbacks"),
+            self.callback_secrets,
             # A receiver sees the gateway where the job's starter saw it.
             urls=lambda job: self.links.urls(job, job.origin),
         )
         self._stack.push_async_callback(postman.close)
-        return Deliveries(self.store, postman, self.clock, self.tasks, told=self.job_log.delivered)
+        return Deliveries(
+            self.store, postman, self.clock, self.tasks, told=self.job_log.delivered, receiver=self._receiver
+        )
+
+    def _receiver(self, principal: str, url: str) -> str:
+        return self.keyring.hash("receiver", principal, url)
+
+    @cached_property
+    def callback_secrets(self) -> CallbackSecrets:
+        """What signs them."""
+        return CallbackSecrets(self._config.worker.callbacks, self.policies, self.keyring)
+
+    @cached_property
+    def callbacks(self) -> Callbacks:
+        """Callbacks as callers and operators have them."""
+        return Callbacks(
+            self.store,
+            self.guard,
+            self.vault,
+            self.clock,
+            naming=lambda: self.leases.naming(),  # noqa: PLW0108 - leases need the deliveries first
+            follow=self.deliveries.follow,
+            receiver=self._receiver,
+        )
 
     @cached_property
     def driver(self) -> Driver:
@@ -264,6 +290,8 @@ class Assembly:
             intake=self.intake,
             watches=self.watches,
             guard=self.guard,
+            callbacks=self.callbacks,
+            callback_secrets=self.callback_secrets,
             drain=self.drain,
         )
 

@@ -95,9 +95,10 @@ class Keyring:
         key = self._first if key_id is None else self._keys.get(key_id)
         return None if key is None else (key.id, key.link)
 
-    def derive(self, purpose: str) -> bytes:
-        """Return 32 bytes derived from the first key for one more `purpose`."""
-        return hmac.new(self._first.hash, _framed("derive") + _framed(purpose), hashlib.sha256).digest()
+    def derive(self, purpose: str, *parts: str, age: int = 0) -> bytes:
+        """Return 32 bytes for one more `purpose`, and for these `parts` of it. `age`: as for `hash`."""
+        message = b"".join(_framed(part) for part in ("derive", purpose, *parts))
+        return hmac.new(self._ring[age].hash, message, hashlib.sha256).digest()
 
 
 def _derive(secret: bytes, purpose: bytes) -> bytes:

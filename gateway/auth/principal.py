@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 
 import msgspec
@@ -23,6 +24,8 @@ class Caller(msgspec.Struct, frozen=True):
     principal: str
     token: str
     bearer: str | None = None
+    subject: str = ""
+    """Who this is whatever keys are in the ring. Only ever stored sealed."""
     former: tuple[tuple[str, str], ...] = ()
     """Principal and token as each older key of the ring hashes them, in their order."""
 
@@ -37,7 +40,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 def anonymous(keyring: Keyring) -> Caller:
     """Return the caller that everybody is under the gateway's own credential."""
-    return Caller(ANONYMOUS, ANONYMOUS, former=((ANONYMOUS, ANONYMOUS),) * (len(keyring) - 1))
+    return Caller(ANONYMOUS, ANONYMOUS, subject=ANONYMOUS, former=((ANONYMOUS, ANONYMOUS),) * (len(keyring) - 1))
 
 
 def bearer_of(authorization: str | None) -> str | None:
@@ -63,12 +66,17 @@ def identify(bearer: str | None, keyring: Keyring) -> Caller:
         )
     claims = _claims(bearer)
     (principal, token), *former = (_hashed(bearer, claims, keyring, age) for age in range(len(keyring)))
-    return Caller(principal, token, bearer, tuple(former))
+    return Caller(principal, token, bearer, _subject(bearer, claims), tuple(former))
 
 
 def _hashed(bearer: str, claims: tuple[str, str] | None, keyring: Keyring, age: int) -> tuple[str, str]:
     token = keyring.hash("token", bearer, age=age)
     return (token if claims is None else keyring.hash("principal", *claims, age=age)), token
+
+
+def _subject(bearer: str, claims: tuple[str, str] | None) -> str:
+    # Never the token itself: a subject is kept for longer than a credential.
+    return hashlib.sha256(bearer.encode()).hexdigest() if claims is None else json.dumps(claims)
 
 
 def _claims(bearer: str) -> tuple[str, str] | None:

@@ -81,8 +81,10 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many attempts there were in all."""
     tries: int = 0
     """How many of them belong to the present run through the schedule."""
+    principal: str = ""
+    """A keyed hash of who asked for it, where that is not the job's starter."""
     subject: bytes = b""
-    """Sealed: who is called back, as the secrets that sign for them are derived from it."""
+    """Sealed: the same, as the secrets that sign for them are derived from it."""
 
     def after(self, attempt: Attempt, *, hint: int = 0) -> Delivery:
         """Return the delivery after `attempt`. `hint`: milliseconds that the receiver asked to wait, or 0."""

@@ -8,6 +8,7 @@ its age: delay and price then grow together, and an old job is not polled like a
 from __future__ import annotations
 
 import zlib
+from email.utils import parsedate_to_datetime
 
 from gateway.core.policy import SECOND, Pace
 
@@ -41,6 +42,20 @@ def asked_wait(retry_after: str | None) -> int:
     """Return a Retry-After field's value in milliseconds; 0 if there is none, or a date (whose clock is not ours)."""
     value = (retry_after or "").strip()
     return int(value) * SECOND if value.isascii() and value.isdigit() and len(value) <= 6 else 0
+
+
+def asked_until(retry_after: str | None, date: str | None) -> int:
+    """Return a Retry-After field's value in milliseconds, a date too: its distance from the answer's own `Date`.
+
+    Both are of one clock, so that it need not be ours (RFC 9110 10.2.3, 6.6.1). 0 where nothing usable is said.
+    """
+    if wait := asked_wait(retry_after):
+        return wait
+    try:
+        until, now = parsedate_to_datetime(retry_after or ""), parsedate_to_datetime(date or "")
+        return max(round((until - now).total_seconds()) * SECOND, 0)
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def backoff(failures: int, hint: int = 0) -> int:

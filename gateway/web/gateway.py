@@ -12,6 +12,8 @@ from gateway.store.port import Store
 from gateway.upstream.orchestrator import Orchestrator
 from gateway.web.drain import Drain
 from gateway.web.settings import WebSettings
+from gateway.worker.callback_secrets import CallbackSecrets
+from gateway.worker.callbacks import Callbacks
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
 from gateway.worker.guard import Guard
@@ -46,6 +48,8 @@ class Gateway:
     intake: Intake
     watches: Watches
     guard: Guard
+    callbacks: Callbacks
+    callback_secrets: CallbackSecrets
     drain: Drain
 
     async def body_of(self, watch: Watch) -> bytes:

@@ -43,6 +43,8 @@ class Order(msgspec.Struct, frozen=True):
     cancel_after: int | None = None
     """How long after acceptance (ms) the job is canceled if it has not ended."""
     callback_url: str | None = None
+    subject: str = ""
+    """Who is called back, whatever keys are in the ring."""
     former: tuple[str, ...] = ()
     """The principal as each older key of the ring hashes it."""
     origin: str = ""
@@ -78,6 +80,10 @@ class Sealer(Protocol):
 
     def seal_credential(self, job_id: str, bearer: str) -> bytes:
         """Seal a credential for a job."""
+        ...
+
+    def seal_subject(self, job_id: str, subject: str) -> bytes:
+        """Seal who is called back about a job."""
         ...
 
     def hash(self, purpose: str, *parts: str, age: int = 0) -> str:
@@ -198,6 +204,7 @@ class Intake:
             key_scope=KeyScope.CALL if identity is None else identity.scope,
             key_until=0 if identity is None or identity.scope is KeyScope.CALL else now + identity.window,
             callback_url=order.callback_url,
+            subject=self._subject(job_id, order),
             origin=order.origin,
             trace=order.trace,
         )
@@ -210,6 +217,11 @@ class Intake:
             key_keep=identity.window if identity is not None and identity.scope is KeyScope.WINDOW else 0,
             joins=identity is not None and identity.scope is KeyScope.RUN,
         )
+
+    def _subject(self, job_id: str, order: Order) -> bytes:
+        if order.callback_url is None or not order.subject:
+            return b""
+        return self._sealer.seal_subject(job_id, order.subject)
 
     def _fingerprint(self, order: Order, identity: Identity) -> str:
         # What the route takes for one call is one call, whatever else differs.

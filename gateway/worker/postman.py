@@ -1,4 +1,7 @@
-"""Delivering outcomes: one signed POST per attempt (Standard Webhooks), to where the guard lets it go."""
+"""Delivering outcomes: one signed POST per attempt (Standard Webhooks), to where the guard lets it go.
+
+Every try has its own timestamp and signatures, and the same `webhook-id`.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +22,35 @@ from gateway.core.delivery import Attempt, Delivery
 from gateway.core.exchange import Headers
 from gateway.core.job import Job
 from gateway.core.policy import SECOND
-from gateway.core.timing import asked_wait
+from gateway.core.timing import asked_until
+from gateway.worker.callback_secrets import CallbackSecrets, CannotSign
 from gateway.worker.guard import Guard, Refused
 from gateway.worker.port import Policies
+from gateway.worker.resolver import Resolver
 from gateway.worker.settings import CallbackSettings
 
-_SECRET_PREFIX = "whsec_"  # noqa: S105 - what Standard Webhooks secrets begin with
 _FIRST_BYTES = 256
 _PASSED_ON = frozenset({"content-type", "content-encoding", "content-language"})
 
 
 class Postman:
-    """Delivers callbacks. `secret` signs where the configuration gives no other."""
+    """Delivers callbacks."""
 
     def __init__(
         self,
         settings: CallbackSettings,
         guard: Guard,
         policies: Policies,
+        signing: CallbackSecrets,
         *,
-        secret: bytes,
         urls: Callable[[Job], JobUrls],
     ) -> None:
         self._settings = settings
         self._guard = guard
         self._policies = policies
-        self._secret = base64.b64decode(settings.secret.removeprefix(_SECRET_PREFIX)) if settings.secret else secret
+        self._signing = signing
         self._urls = urls
+        self._resolver = Resolver()
         self._named: aiohttp.ClientSession | None = None
         self._networked: aiohttp.ClientSession | None = None
 
@@ -56,21 +61,25 @@ class Postman:
         status, error, answer, hint = None, None, "", 0
         try:
             status, answer, hint = await self._post(delivery, job, body, now)
-        except (aiohttp.ClientError, TimeoutError, OSError, Refused) as failure:
-            error = f"{type(failure).__name__}: {failure}" if isinstance(failure, Refused) else type(failure).__name__
+        except (Refused, CannotSign) as failure:
+            error = f"{type(failure).__name__}: {failure}"
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
+            # By its kind alone: what it says may name an address behind the receiver's name.
+            error = type(failure).__name__
         took = round((loop.time() - begun) * 1000)
         return Attempt(at=now, took=took, status=status, error=error, answer=answer), hint
 
     async def _post(self, delivery: Delivery, job: Job, body: bytes, now: int) -> tuple[int, str, int]:
         session = self._session(named=self._guard.check(delivery.url))
         status, headers, payload = self._outcome(job, body)
-        fields = dict(headers) | self._signature(delivery, payload, now)
+        fields = dict(headers) | _signature(delivery, payload, now, self._signing.keys(delivery, job))
         fields |= {"Job-Id": job.id, "Job-Status": job.state.value, "Outcome-Status": str(status)}
         async with session.post(
             URL(delivery.url, encoded=True), data=payload, headers=fields, allow_redirects=False
         ) as response:
             answer = await response.content.read(_FIRST_BYTES)
-            return response.status, answer.decode("utf-8", "replace"), asked_wait(response.headers.get("Retry-After"))
+            hint = asked_until(response.headers.get("Retry-After"), response.headers.get("Date"))
+            return response.status, answer.decode("utf-8", "replace"), hint
 
     def _outcome(self, job: Job, body: bytes) -> tuple[int, Headers, bytes]:
         call = Call(policy=self._policies.policy(job.route), urls=self._urls, arrived=job.created)
@@ -85,12 +94,6 @@ class Postman:
                 passed = tuple((name, value) for name, value in job.outcome.headers if name.lower() in _PASSED_ON)
                 return job.outcome.status, passed, body
 
-    def _signature(self, delivery: Delivery, payload: bytes, now: int) -> dict[str, str]:
-        timestamp = str(now // SECOND)
-        message = f"{delivery.id}.{timestamp}.".encode() + payload
-        mac = base64.b64encode(hmac.new(self._secret, message, hashlib.sha256).digest()).decode()
-        return {"webhook-id": delivery.id, "webhook-timestamp": timestamp, "webhook-signature": f"v1,{mac}"}
-
     def _session(self, *, named: bool) -> aiohttp.ClientSession:
         if named:
             if self._named is None:
@@ -102,7 +105,8 @@ class Postman:
 
     def _open(self, socket_factory: aiohttp.connector.SocketFactoryType) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=socket_factory, limit_per_host=8),
+            # No limits of its own: one that waits for another receiver's connection would lose its own time.
+            connector=aiohttp.TCPConnector(socket_factory=socket_factory, limit=0, resolver=self._resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout / 1000),
             auto_decompress=False,
@@ -116,3 +120,12 @@ class Postman:
         for session in (self._named, self._networked):
             if session is not None:
                 await session.close()
+        await self._resolver.close()
+
+
+def _signature(delivery: Delivery, payload: bytes, now: int, keys: tuple[bytes, ...]) -> dict[str, str]:
+    timestamp = str(now // SECOND)
+    message = f"{delivery.id}.{timestamp}.".encode() + payload
+    macs = (base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode() for key in keys)
+    signatures = " ".join(f"v1,{mac}" for mac in macs)
+    return {"webhook-id": delivery.id, "webhook-timestamp": timestamp, "webhook-signature": signatures}

@@ -11,10 +11,18 @@ class CallbackSettings(msgspec.Struct, frozen=True):
     allow: tuple[str, ...] = ()
     """Hosts (`host`, `host:port`, `*.domain`) and networks (CIDR) that outcomes may be delivered to."""
     secret: str | None = None
-    """A Standard Webhooks secret (`whsec_` and base64); None derives one from the keyring."""
+    """A Standard Webhooks secret (`whsec_` and base64)."""
+    secrets: tuple[str, ...] = ()
+    """Several of them, newest first: each delivery is signed with all. Without any, each caller has secrets of its own,
+    derived from the keyring."""
     timeout: int = 15_000
     insecure: bool = False
     """Allow `http:` receivers too."""
+
+    @property
+    def signing(self) -> tuple[str, ...]:
+        """The secrets that sign where a route has none of its own."""
+        return self.secrets if self.secret is None else (self.secret, *self.secrets)
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):

@@ -41,6 +41,15 @@ class Vault:
         plain = self._open(sealed, f"credential {job_id}")
         return None if plain is None else plain.decode()
 
+    def seal_subject(self, job_id: str, subject: str) -> bytes:
+        """Seal who is called back about a job."""
+        return self._keyring.seal(subject.encode("utf-8", "surrogatepass"), f"subject {job_id}")
+
+    def open_subject(self, job_id: str, sealed: bytes) -> str | None:
+        """Return who is called back about a job; None if no key opens it."""
+        plain = self._open(sealed, f"subject {job_id}")
+        return None if plain is None else plain.decode("utf-8", "surrogatepass")
+
     def conceal(self, job: Job) -> Job:
         """Return the record as it is stored: with the URI of its leg sealed."""
         if job.leg is None or job.leg.url.startswith(_SEALED):

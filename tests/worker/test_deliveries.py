@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from functools import partial
 
+import msgspec
 import pytest
 
 from gateway.core.delivery import SCHEDULE, Attempt, Delivery, DeliveryState
 from gateway.core.job import State
 from gateway.core.policy import DAY
+from gateway.store.port import Saved
 from gateway.worker.deliveries import Deliveries
-from tests.worker.doubles import ENDED, FOLLOWED, ME, OK, Bench, bench, elapsed
+from tests.worker.doubles import BORN, ENDED, FOLLOWED, ME, OK, Bench, bench, elapsed
 
 pytestmark = pytest.mark.looptime
 
@@ -78,7 +81,9 @@ async def on_the_round(*script: object):
     """Give deliveries over a store in this process, and a postman with a script."""
     async with bench() as it:
         postman, told = Postman(list(script)), []
-        deliveries = Deliveries(it.store, postman, it.clock, it.tasks, told.append)
+        deliveries = Deliveries(
+            it.store, postman, it.clock, it.tasks, told=told.append, receiver=partial(it.vault.hash, "receiver")
+        )
         try:
             yield Round(it, deliveries, postman, told)
         finally:
@@ -132,6 +137,29 @@ async def test_a_receiver_that_wants_no_more():
         assert it.told[-1].state is DeliveryState.DISABLED
 
 
+async def test_a_receiver_that_wants_no_more_is_left_alone_for_a_day():
+    """Other deliveries of the same caller to the same URL are disabled unsent; other URLs get theirs."""
+    async with on_the_round(410) as it:
+        it.postman.by_url["https://other.example/"] = 200
+        await it.due()
+        await asyncio.sleep(1)
+        await it.due()
+        await it.due("https://other.example/")
+        await asyncio.sleep(1)
+        assert [post.url for post in it.postman.posted] == ["https://caller.example/hook", "https://other.example/"]
+        assert [told.state for told in it.told] == [
+            DeliveryState.DISABLED, DeliveryState.DISABLED, DeliveryState.DELIVERED,
+        ]  # fmt: skip
+        assert it.told[1].attempts[-1].error == "the receiver answered 410 before"
+        it.postman.script[:] = [200]
+        (key,) = [key async for key in it.bench.store.inner._redis.scan_iter("*:silent:*")]
+        assert DAY - 10_000 <= await it.bench.store.inner._redis.pttl(key) <= DAY
+        await it.bench.store.inner._redis.delete(key)
+        await it.due()
+        await asyncio.sleep(1)
+        assert it.told[-1].state is DeliveryState.DELIVERED
+
+
 async def test_a_receiver_that_asks_for_time():
     """It gets what it asks for; then the delivery arrives."""
     async with on_the_round((503, 600_000), 204) as it:
@@ -156,17 +184,48 @@ async def test_a_dead_receiver_does_not_delay_others():
         hanging.set()
 
 
-async def test_attempts_at_once_are_bounded():
-    """However many are due: the rest waits for room, and comes."""
+async def test_a_receiver_has_a_share_of_the_attempts():
+    """However many are due to it: the rest waits for room, and comes."""
     async with on_the_round(200) as it:
         hanging = it.postman.by_url["https://slow.example/"] = asyncio.Event()
-        for _ in range(70):
+        for _ in range(20):
             await it.due("https://slow.example/")
         await asyncio.sleep(1)
-        assert len(it.postman.posted) == 64
+        assert len(it.postman.posted) == 8
         hanging.set()
         await asyncio.sleep(1)
-        assert len(it.postman.posted) == 70
+        assert len(it.postman.posted) == 20
+
+
+async def test_a_black_hole_holds_up_nobody():
+    """A thousand deliveries to one that takes and never answers; those to others go out at once all the same."""
+    async with on_the_round(200) as it:
+        one = await it.due("https://hole.example/")
+        hole = it.postman.by_url["https://hole.example/"] = asyncio.Event()
+        await asyncio.sleep(1)
+        for number in range(1_000):
+            it.deliveries.follow(msgspec.structs.replace(one, id=f"03{number:022}"), ME)
+        for _ in range(3):
+            handed_over = elapsed()
+            await it.due()
+            await asyncio.sleep(1)
+            assert it.postman.posted[-1].url == "https://caller.example/hook"
+            assert it.postman.posted[-1].at - handed_over < 200
+        hole.set()
+
+
+async def test_what_waits_has_no_task():
+    """Thousands may wait for days: each is an entry of the schedule, or of the queue."""
+    async with on_the_round(None) as it:
+        one = await it.due("https://hole.example/")
+        await asyncio.sleep(1)
+        before = len(asyncio.all_tasks())
+        later = elapsed() + BORN + DAY
+        for number in range(5_000):
+            it.deliveries.follow(msgspec.structs.replace(one, id=f"03{number:022}", due=later), ME)
+        await asyncio.sleep(1)
+        assert len(it.deliveries) == 5_001
+        assert len(asyncio.all_tasks()) == before
 
 
 async def test_an_attempt_whose_save_is_lost_is_made_again():
@@ -199,15 +258,46 @@ async def test_nothing_is_posted_while_the_outcome_cannot_be_read():
 
 
 async def test_a_delivery_that_another_replica_follows_is_dropped():
-    """The fence tells; the other one goes on."""
+    """Its row tells before anything is sent; the other one goes on."""
     async with on_the_round(None) as it:
         delivery = await it.due()
         await asyncio.sleep(1)
         (row,) = await it.left()
         assert (row.id, len(row.attempts)) == (delivery.id, 1)
         await asyncio.sleep(WEEK)
+        assert len(it.postman.posted) == 1
+        assert len(it.deliveries) == 0
+
+
+async def test_a_delivery_that_is_taken_over_in_the_middle_of_an_attempt():
+    """What it came to is not saved over what the other one does."""
+    async with on_the_round(200) as it:
+        it.postman.by_url["https://slow.example/"] = answering = asyncio.Event()
+        await it.due("https://slow.example/")
+        await asyncio.sleep(1)
+        (row,) = await it.left()
+        answering.set()
+        await asyncio.sleep(WEEK)
+        assert (await it.bench.store.inner.read_delivery(row.id)).delivery == row
+        assert len(it.deliveries) == 0
+
+
+async def test_a_delivery_that_comes_back_in_the_middle_of_an_attempt():
+    """Sent again by somebody's wish while it was being sent: that is done too, once the attempt is over."""
+    async with on_the_round(200) as it:
+        it.postman.by_url["https://slow.example/"] = answering = asyncio.Event()
+        delivery = await it.due("https://slow.example/")
+        await asyncio.sleep(1)
+        again = delivery.again(elapsed() + BORN)
+        assert await it.bench.store.inner.redeliver(again, delivery.revision, ME, keep=DAY) is Saved.SAVED
+        it.deliveries.follow(again, ME)
+        await asyncio.sleep(1)
+        assert len(it.postman.posted) == 1
+        answering.set()
+        await asyncio.sleep(WEEK)
         assert len(it.postman.posted) == 2
-        assert it.deliveries._followed == {}
+        held = (await it.bench.store.inner.read_delivery(delivery.id)).delivery
+        assert (held.state, held.revision, len(held.attempts)) == (DeliveryState.DELIVERED, 3, 1)
 
 
 async def test_a_delivery_taken_over_goes_on_where_it_stood():

@@ -14,11 +14,13 @@ import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
+from gateway.auth.keyring import generate, parse
 from gateway.caller.links import JobUrls
 from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.delivery import Delivery
 from gateway.core.job import Job, Outcome, State
+from gateway.worker.callback_secrets import CallbackSecrets
 from gateway.worker.guard import Guard
 from gateway.worker.postman import Postman
 from gateway.worker.settings import CallbackSettings
@@ -26,7 +28,9 @@ from tests.caller.calls import policy
 from tests.core.strategies import in_state
 from tests.worker.doubles import OnePolicy
 
-SECRET = bytes(range(32))
+RING = parse(generate())
+SECRET = RING.derive("callbacks", in_state(State.RUNNING).principal)
+"""Whose deliveries name nobody are signed for the job's principal."""
 LOOPBACK = CallbackSettings(allow=("127.0.0.0/8",), insecure=True, timeout=300)
 
 
@@ -72,7 +76,7 @@ async def post(receiver):
             settings,
             Guard(settings),
             OnePolicy(policy()),
-            secret=SECRET,
+            CallbackSecrets(settings, OnePolicy(policy()), RING),
             urls=lambda job: JobUrls("https://gate.example", job.id, "sig"),
         )
         postmen.append(postman)
@@ -215,7 +219,11 @@ async def test_nobody_there(post, unused_tcp_port):
     """A refused connection is an error by its kind; no address is told."""
     settings = CallbackSettings(allow=("127.0.0.0/8",), insecure=True)
     postman = Postman(
-        settings, Guard(settings), OnePolicy(policy()), secret=SECRET, urls=lambda job: JobUrls("", job.id)
+        settings,
+        Guard(settings),
+        OnePolicy(policy()),
+        CallbackSecrets(settings, OnePolicy(policy()), RING),
+        urls=lambda job: JobUrls("", job.id),
     )
     job = ended(JSON_OUTCOME)
     delivery = Delivery("03d", job.id, f"http://127.0.0.1:{unused_tcp_port}/", created=0, due=0)
