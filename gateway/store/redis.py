@@ -440,7 +440,7 @@ def _reads(decode: Callable[[bytes], object], record: bytes | None) -> bool:
         return False
 
 
-def _row(answer: list[bytes]) -> Row:
+def _row(answer: list[Any]) -> Row:
     kind, record, start, credential, cancel, verdict, taken = answer
     if kind == b"delivery":
         return decode_delivery(record)
