@@ -1,0 +1,45 @@
+"""A budget of calls."""
+
+import asyncio
+
+import pytest
+
+from gateway.upstream.budget import Budget
+
+pytestmark = pytest.mark.looptime
+
+
+async def test_so_many_in_any_minute():
+    """Whoever comes later is told how long, to the millisecond; a call is free a minute after it was taken."""
+    budget = Budget(2)
+    assert budget.take() == 0
+    await asyncio.sleep(10)
+    assert budget.take() == 0
+    assert budget.take() == 50_000
+    await asyncio.sleep(49.5)
+    assert budget.take() == 500
+    await asyncio.sleep(0.5)
+    assert [budget.take(), budget.take()] == [0, 10_000]
+
+
+async def test_never_more_than_that_in_any_window():
+    """Asked all the time for ten minutes."""
+    budget, taken, loop = Budget(5), [], asyncio.get_running_loop()
+    for _ in range(2400):
+        if budget.take() == 0:
+            taken.append(loop.time())
+        await asyncio.sleep(0.25)
+    assert len(taken) == 50
+    assert all(later - earlier >= 60 for earlier, later in zip(taken, taken[5:], strict=False))
+
+
+async def test_closed_for_as_long_as_the_upstream_says():
+    """And for a minute where it says nothing; the longer closing counts."""
+    budget = Budget(100)
+    budget.close(7_000)
+    budget.close(2_000)
+    assert budget.take() == 7_000
+    await asyncio.sleep(7)
+    assert budget.take() == 0
+    budget.close(0)
+    assert budget.take() == 60_000

@@ -1,0 +1,29 @@
+"""The credentials that a request can carry."""
+
+import pytest
+
+from gateway.core.exchange import Request
+from gateway.upstream.credentials import Authorized, FixedBearer, PassedOn
+from tests.upstream.support import ScriptedClient, answered
+
+CALL = Request("GET", "https://h/x")
+
+
+@pytest.mark.parametrize(
+    ("credential", "sent", "own"),
+    [(PassedOn(), "Bearer theirs", False), (FixedBearer("ours"), "Bearer ours", True)],
+)
+async def test_whose_token_goes_upstream(credential, sent, own):
+    """The caller's where the gateway has none, else the gateway's own; refused or not, it is sent once."""
+    client = ScriptedClient(lambda _: answered(401))
+    calls = Authorized(client, credential)
+    assert (await calls.exchange(CALL, "theirs", timeout=1.0)).status == 401
+    assert [dict(request.headers)["Authorization"] for request in client.requests] == [sent]
+    assert calls.own is own
+
+
+async def test_nobodys_token():
+    """A call without a credential goes without one."""
+    client = ScriptedClient(lambda _: answered(200))
+    await Authorized(client, PassedOn()).exchange(CALL, None, timeout=1.0)
+    assert client.requests == [CALL]
