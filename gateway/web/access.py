@@ -72,6 +72,21 @@ async def may_change(request: web.Request, gateway: Gateway, job: Job, *, share:
     return True
 
 
+async def proven(request: web.Request, gateway: Gateway) -> Caller:
+    """Return who sends this request, whose token names nobody but itself, or was accepted by the upstream lately.
+
+    Raises `CredentialMissing`, `CredentialUnproven`.
+    """
+    caller = identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
+    if caller.token == caller.principal:
+        return caller
+    with _asking_the_store():
+        for token in (caller.token, *(token for _, token in caller.former)):
+            if await gateway.store.knows_token(token):
+                return caller
+    raise CredentialUnproven(_PROVE)
+
+
 async def prove(gateway: Gateway, job_id: str, caller: Caller) -> Job | None:
     """See that `caller`, whose call repeats that of the job's principal, has a token that the upstream accepts.
 

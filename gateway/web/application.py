@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.store.port import StoreDown
-from gateway.web import calls, commands, jobs
+from gateway.web import callbacks, calls, commands, dead_letters, jobs
 from gateway.web.gateway import GATEWAY, Gateway
-from gateway.web.middlewares import MIDDLEWARES, finish_headers
+from gateway.web.middlewares import MIDDLEWARES, finish_headers, render_problems
 
 
 def data_application(gateway: Gateway) -> web.Application:
@@ -30,6 +30,9 @@ def data_application(gateway: Gateway) -> web.Application:
             web.route("*", "/-/jobs/{id}/events", jobs.stream),
             web.route("*", "/-/jobs/{id}/cancel", commands.cancel),
             web.route("*", "/-/jobs/{id}/resolve", commands.resolve),
+            web.route("*", "/-/jobs/{id}/callbacks", callbacks.of_job),
+            web.route("*", "/-/callbacks/secret", callbacks.secret),
+            web.route("*", "/-/callbacks/{id}/redeliver", callbacks.redeliver),
             # Everything else is a call, whose path is judged as it came over the wire and not as a router decodes it.
             web.route("*", "/{path:.*}", calls.call),
         ]
@@ -39,10 +42,18 @@ def data_application(gateway: Gateway) -> web.Application:
 
 def admin_application(gateway: Gateway) -> web.Application:
     """Return the admin port's application."""
-    app = web.Application()
+    app = web.Application(middlewares=(render_problems,))
     app[GATEWAY] = gateway
     app.on_response_prepare.append(finish_headers)
-    app.router.add_routes([web.get("/healthz", health), web.get("/readyz", ready)])
+    app.router.add_routes(
+        [
+            web.get("/healthz", health),
+            web.get("/readyz", ready),
+            web.get("/-/callbacks", dead_letters.show),
+            web.get("/-/callbacks/secret", dead_letters.secret),
+            web.post("/-/callbacks/{id}/redeliver", dead_letters.redeliver),
+        ]
+    )
     return app
 
 

@@ -1,0 +1,126 @@
+"""Callbacks over HTTP: those of a job, with every attempt; one more; one again; the secret that signs a caller's.
+
+What receivers have answered is nobody's but the caller's own: a job's signed link is not enough to read it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from gateway.auth.principal import Caller, anonymous, bearer_of, identify
+from gateway.core.delivery import Delivery
+from gateway.core.errors import BadCallback, MethodNotAllowed, NotFound
+from gateway.core.job import Job
+from gateway.web import cors, delivery_views
+from gateway.web.access import check_change, proven, readable
+from gateway.web.bodies import read_body
+from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.parameters import share_of
+from gateway.web.replies import NO_STORE
+from gateway.worker.callbacks import Callee
+
+_NOT_YOURS = "no callback delivery has this id, or it is not yours"
+
+
+class _Wish(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a request for one more callback."""
+
+    url: str
+
+
+async def of_job(request: web.Request) -> web.Response:
+    """`GET|POST /-/jobs/{id}/callbacks`: the caller's deliveries of a job's outcome, or one more of them."""
+    _only(request, "GET", "HEAD", "POST", "OPTIONS")
+    gateway = request.app[GATEWAY]
+    job = await readable(request, gateway, request.match_info["id"])
+    cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
+    await check_change(request, gateway, job, share=share_of(request))
+    caller = _caller(request, gateway)
+    return await (_attach if request.method == "POST" else _list)(request, job, caller)
+
+
+async def _list(request: web.Request, job: Job, caller: Caller) -> web.Response:
+    found = await request.app[GATEWAY].callbacks.of(job)
+    views = [
+        delivery_views.of_owner(delivery, waits=not job.state.terminal)
+        for delivery in found
+        if caller.is_principal(delivery.principal or job.principal)
+    ]
+    return answer(200, {"callbacks": views}, job.id)
+
+
+async def _attach(request: web.Request, job: Job, caller: Caller) -> web.Response:
+    url = _wish(await read_body(request)).url
+    principal = job.principal if caller.is_principal(job.principal) else caller.principal
+    gateway = request.app[GATEWAY]
+    # What is followed from now on must be known to be: a caller that goes does not end this halfway.
+    added = await gateway.tasks.finish(gateway.callbacks.attach(job, url, Callee(principal, caller.subject)))
+    view = delivery_views.of_owner(added.delivery, waits=added.waits)
+    return answer(201 if added.new else 200, view, job.id)
+
+
+def _wish(body: bytes) -> _Wish:
+    try:
+        return msgspec.json.decode(body, type=_Wish)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadCallback('the body is JSON: {"url": "https://…"}') from None
+
+
+async def redeliver(request: web.Request) -> web.Response:
+    """`POST /-/callbacks/{id}/redeliver`: begin the schedule anew, at once."""
+    _only(request, "POST")
+    gateway = request.app[GATEWAY]
+    caller = _caller(request, gateway)
+    delivery = await gateway.callbacks.find(request.match_info["id"])
+    job = await gateway.callbacks.job_of(delivery)
+    if not caller.is_principal(delivery.principal or job.principal):
+        raise NotFound(_NOT_YOURS)
+    if caller.is_principal(job.principal):
+        await check_change(request, gateway, job)
+    else:
+        await proven(request, gateway)
+    return await begin_anew(gateway, job, delivery)
+
+
+async def begin_anew(gateway: Gateway, job: Job, delivery: Delivery) -> web.Response:
+    """Send a delivery again, for whoever may have it sent."""
+    again = await gateway.tasks.finish(gateway.callbacks.redeliver(job, delivery))
+    return answer(202, delivery_views.of_owner(again, waits=False), job.id)
+
+
+async def secret(request: web.Request) -> web.Response:
+    """`GET /-/callbacks/secret`: what signs the deliveries of this caller's jobs, newest first."""
+    _only(request, "GET", "HEAD")
+    gateway = request.app[GATEWAY]
+    if gateway.callback_secrets.configured:
+        raise NotFound("deliveries are signed with secrets of the gateway's configuration: ask its operator")
+    if gateway.own_credential:
+        raise NotFound("callers are not told apart here: ask the operator for the secret")
+    caller = await proven(request, gateway)
+    return answer(200, secrets_of(gateway, caller))
+
+
+def secrets_of(gateway: Gateway, caller: Caller) -> dict[str, object]:
+    """Return the view of a caller's own secrets."""
+    secrets = gateway.callback_secrets.of(caller.subject)
+    return {"secret": secrets[0], "secrets": secrets}
+
+
+def _caller(request: web.Request, gateway: Gateway) -> Caller:
+    if gateway.own_credential:
+        return anonymous(gateway.keyring)
+    return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
+
+
+def _only(request: web.Request, *methods: str) -> None:
+    if request.method not in methods:
+        raise MethodNotAllowed(headers=(("Allow", ", ".join(methods)),))
+
+
+def answer(status: int, view: dict[str, object], job_id: str | None = None) -> web.Response:
+    """Return a view as JSON."""
+    headers = dict((NO_STORE, ("Content-Type", "application/json")))
+    if job_id is not None:
+        headers["Job-Id"] = job_id
+    return web.Response(status=status, body=msgspec.json.encode(view), headers=headers)
