@@ -114,6 +114,7 @@ def _order(
         # What the caller said, and not what is made of it: a call is the same under a changed configuration.
         arguments=f"{request.method} {arguments.query or ''}\n{arguments.body.hex()}" if compared else "",
         callback_url=_callback_url(request, gateway, route.policy, choice),
+        subject=caller.subject,
         origin=caller_origin(request),
         trace=request.headers.get("traceparent"),
     )
