@@ -74,6 +74,7 @@ _LASTS = {
     Kind.UPSTREAM_RESET: (0.0, 0.0),
 }
 _USUAL = (0.3, 3.0)
+_APART = 0.05
 
 _WEIGHTS = dict.fromkeys(Kind, 1.0) | {Kind.KILL: 4.0, Kind.STOP: 4.0, Kind.TERM: 2.0}
 _OF_THE_STORE = {Kind.KILL: 2.0, Kind.STOP: 1.0}
@@ -96,7 +97,7 @@ def _line(terms: Terms, target: int, pause: float, weights: dict[Kind, float], r
         lasts = _lasts(kind, target, terms, random)
         if at + lasts < _next_calm(at, terms):
             yield Step(round(at, 3), target, kind, round(lasts, 3))
-            at += lasts + random.expovariate(1 / pause)
+            at += lasts + _APART + random.expovariate(1 / pause)
         else:
             at = _next_calm(at, terms) + terms.calm + random.uniform(0.0, pause)
 
