@@ -124,8 +124,16 @@ def _end(job: Job) -> int:
 
 def findable(job: Job, policy: Policy) -> bool:
     """Whether the Jobs API can tell of the job: by its key, or by what its start carried."""
-    carried = job.asked is UpstreamMode.JOBS or policy.binding.correlation is not None
-    return policy.binding.api and (carried or job.upstream_key is not None)
+    return policy.binding.api and (_carried(job.asked, policy) or job.upstream_key is not None)
+
+
+def stoppable(policy: Policy) -> bool:
+    """Whether every job that is started under the policy can be stopped once it runs."""
+    return policy.binding.api and _carried(policy.upstream_mode, policy)
+
+
+def _carried(asked: UpstreamMode | None, policy: Policy) -> bool:
+    return asked is UpstreamMode.JOBS or policy.binding.correlation is not None
 
 
 def cancelable(job: Job, policy: Policy) -> bool:

@@ -12,6 +12,7 @@ from gateway.caller.renderers import renderer
 from gateway.core.errors import (
     BadCallback,
     BadRequest,
+    CancelUnavailable,
     Draining,
     KeyReused,
     MethodNotAllowed,
@@ -20,7 +21,8 @@ from gateway.core.errors import (
 from gateway.core.exchange import Headers
 from gateway.core.jobs_api import start_request
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import Policy
+from gateway.core.plan import stoppable
+from gateway.core.policy import SECOND, Policy
 from gateway.core.preferences import parse as parse_preferences
 from gateway.core.start import StartRequest
 from gateway.web import cors, relay
@@ -37,6 +39,7 @@ from gateway.worker.guard import Refused
 from gateway.worker.intake import Accepted, Order
 
 _MAX_KEY = 255
+_MAX_DIGITS = 10
 
 
 async def call(request: web.Request) -> web.StreamResponse:
@@ -113,6 +116,7 @@ def _order(
         idempotency_key=key,
         # What the caller said, and not what is made of it: a call is the same under a changed configuration.
         arguments=f"{request.method} {arguments.query or ''}\n{arguments.body.hex()}" if compared else "",
+        cancel_after=_cancel_after(request, route.policy),
         callback_url=_callback_url(request, gateway, route.policy, choice),
         subject=caller.subject,
         origin=caller_origin(request),
@@ -181,6 +185,18 @@ def _idempotency_key(request: web.Request) -> str | None:
     if not key or len(key) > _MAX_KEY or not key.isascii() or not key.isprintable():
         raise BadRequest(f"`Idempotency-Key` has 1 to {_MAX_KEY} printable ASCII characters")
     return key
+
+
+def _cancel_after(request: web.Request, policy: Policy) -> int | None:
+    """Return after how long (ms) the caller wants its job to be canceled."""
+    value = request.headers.get("Cancel-After")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < _MAX_DIGITS and int(value) > 0):
+        raise BadRequest("`Cancel-After` is a number of whole seconds, 1 or more")
+    if not stoppable(policy):
+        raise CancelUnavailable("this route gives no way to stop a job that was started, so it would run on")
+    return int(value) * SECOND
 
 
 def _callback_url(request: web.Request, gateway: Gateway, policy: Policy, choice: Choice) -> str | None:
