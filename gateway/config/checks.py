@@ -23,6 +23,7 @@ def faults(keys: GatewayKeys, environment: Mapping[str, str]) -> list[Fault]:
         *_ports(keys),
         *_credentials(keys),
         *_stores(keys, environment),
+        *_callbacks(keys),
         *_same(keys, "path", lambda route: route.path),
         *_same(keys, "name", route_name),
         *_policies(keys),
@@ -133,6 +134,11 @@ def _policy(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Ite
     yield from _doubts(keys, meant, key)
     if meant.callback_url:
         yield from _callback_url(keys, meant.callback_url, (*key, "callback_url"))
+
+
+def _callbacks(keys: GatewayKeys) -> Iterator[Fault]:
+    if keys.callbacks.secret and keys.callbacks.secrets:
+        yield Fault(("callbacks", "secret"), "is one, and secrets are several; give them all in secrets, newest first")
 
 
 def _modes(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Iterator[Fault]:

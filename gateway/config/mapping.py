@@ -92,7 +92,13 @@ def _binding(said: dict[str, Any], route: RouteKeys | None, *, api: bool) -> Bin
 
 def callbacks(keys: CallbackKeys) -> CallbackSettings:
     """Return who may be called back."""
-    return CallbackSettings(allow=keys.allow, secret=keys.secret, timeout=keys.timeout, insecure=keys.insecure)
+    return CallbackSettings(
+        allow=keys.allow,
+        secret=keys.secret,
+        secrets=keys.secrets,
+        timeout=keys.timeout,
+        insecure=keys.insecure,
+    )
 
 
 def keyring_given(keys: GatewayKeys, environment: Mapping[str, str]) -> bool:

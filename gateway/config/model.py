@@ -151,7 +151,10 @@ class CallbackKeys(Keys):
     allow: Annotated[tuple[k.ReceiverPattern, ...], _LIST] = _CALLBACKS.allow
     """Hosts (host, host:port, *.domain) and networks that outcomes may be delivered to."""
     secret: k.WebhookSecret | None = None
-    """What signs deliveries (Standard Webhooks); by default it comes from the keyring."""
+    """What signs deliveries (Standard Webhooks)."""
+    secrets: Annotated[tuple[k.WebhookSecret, ...], _LIST] = _CALLBACKS.secrets
+    """Several, newest first, to change from one to the next: each delivery is signed with all. Without any, each
+    caller has secrets of its own, which it reads at /-/callbacks/secret."""
     timeout: k.Positive = _CALLBACKS.timeout
     """How long one delivery may take."""
     insecure: k.Switch = _CALLBACKS.insecure
@@ -249,6 +252,8 @@ class PolicyKeys(Keys):
     """A job that has not ended this long after it was asked to stop is killed."""
     callback_url: k.ReceiverUrl | None = None
     """Where outcomes go when a callback caller names no URL."""
+    callback_secrets: Annotated[tuple[k.WebhookSecret, ...], _LIST] = ()
+    """What signs deliveries of the route's outcomes instead of the secrets of callbacks, newest first."""
     track: k.Switch = _POLICY.track
     """off: callers of mode forget only; the upstream's answer is relayed and no record is made."""
 

@@ -7,6 +7,7 @@ from gateway.config import ConfigError, load
 UPSTREAM = "upstream: {url: 'https://h/orchestrator_'}\n"
 OWN = "upstream: {url: 'https://h/orchestrator_', bearer: tok}\n"
 STORE = UPSTREAM + "keyring: k\nstore: {"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OAUTH = "oauth: {client_id: i, client_secret: s"
 JOBS_API = "upstream: {url: 'https://h/orchestrator_', jobs_api: on}\n"
 PROCESS = "routes:\n  - path: /a\n    upstream_mode: Jobs\n    process: P\n    folder: f\n"
@@ -40,6 +41,10 @@ REFUSED = [
         "routes[0].modes: must be [forget] or left out",
     ),
     (UPSTREAM + ROUTE + "    caller_mode: callback\n", "routes[0].caller_mode: is callback, and callbacks are off"),
+    (
+        UPSTREAM + f"callbacks: {{secret: {SECRET}, secrets: [{SECRET}]}}\n",
+        "callbacks.secret: is one, and secrets are several",
+    ),
     (UPSTREAM + "defaults: {callback_url: 'https://x/y'}\n", "defaults.callback_url: names a host that"),
     (
         UPSTREAM + "callbacks: {allow: [x]}\ndefaults: {callback_url: 'http://x/y'}\n",

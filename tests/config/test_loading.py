@@ -67,6 +67,20 @@ def test_without_an_upstream_there_is_no_gateway():
         from_flags(Overrides(), environment=ENVIRONMENT)
 
 
+def test_callback_secrets(loaded):
+    """One or several for the gateway, newest first; a route's own; defaults are every route's."""
+    new, old = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+    assert loaded(f"{MINIMAL}callbacks: {{secret: {new}}}\n").worker.callbacks.signing == (new,)
+    config = loaded(
+        f"{MINIMAL}callbacks: {{secrets: [{new}, {old}]}}\n"
+        f"defaults: {{callback_secrets: [{old}]}}\n"
+        f"routes:\n  - {{path: /a, trigger: /t/f/a, callback_secrets: [{new}, {old}]}}\n"
+        "  - {path: /b, trigger: /t/f/b}\n"
+    )
+    assert config.worker.callbacks.signing == (new, old)
+    assert [route.policy.callback_secrets for route in config.web.routes] == [(new, old), (old,)]
+
+
 def test_every_part_reaches_its_settings(loaded, tmp_path):
     """Each section ends in the package that declares it, in its units."""
     config = loaded("""
