@@ -233,6 +233,7 @@ class Assembly:
             deliver=self.deliveries.follow,
             renamed=lambda: self.watches.resume_all(),  # noqa: PLW0108 - watches need the leases first
             new_name=_incarnation,
+            took=_taken_over,
             failed=_defect,
             lease=self._config.store.lease,
         )
@@ -249,6 +250,7 @@ class Assembly:
             me=lambda: self.leases.incarnation,
             heed=self.driver.heed,
             hinted=self.hints,
+            left=self.leases.hurry,
         )
 
     @cached_property
@@ -329,6 +331,10 @@ async def _stop(parts: Assembly) -> None:
 def _incarnation() -> str:
     """Return a name for one life of this replica: readable in the store, and never used twice."""
     return f"{socket.gethostname()}-{secrets.token_hex(6)}"
+
+
+def _taken_over(former: str, rows: int) -> None:
+    _log.info("taken over", former=former, rows=rows)
 
 
 def _told_by_server(event: str, fields: dict[str, object]) -> None:

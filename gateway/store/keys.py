@@ -17,7 +17,9 @@ class Keys:
         self.keyring = f"{prefix}:keyring"
         """A set: marks of the keys that records here were made under."""
         self.hints = f"{prefix}:hints"
-        """The channel that all replicas hear."""
+        """The channel on which all replicas hear of hints."""
+        self.leaving = f"{prefix}:leaving"
+        """The channel on which they hear that one of them has gone."""
         self.wake = f"{prefix}:wake:"
         """Begin of a wake-up channel's name; the incarnation follows."""
 

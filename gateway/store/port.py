@@ -187,9 +187,15 @@ class Hint(msgspec.Struct, frozen=True):
     """The key of its folder."""
 
 
-Wake = str | Hint | None
-"""What a replica hears: the id of a job that it watches or follows and that has news, a hint about any job, or None
-whenever messages may have been lost."""
+class Left(msgspec.Struct, frozen=True):
+    """A replica has gone in order: what it followed can be taken over."""
+
+    incarnation: str
+
+
+Wake = str | Hint | Left | None
+"""What a replica hears: the id of a job that it watches or follows and that has news, a hint about any job, that
+another has left, or None whenever messages may have been lost."""
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -201,6 +207,8 @@ class Beat(msgspec.Struct, frozen=True):
     """False: this incarnation's lease had run out, and others may have its jobs."""
     dead: tuple[str, ...]
     """Incarnations whose lease has run out."""
+    next: int | None = None
+    """When the next of the other leases runs out, unless it is extended; None if no other lives."""
 
 
 Row = Stored | Delivery
@@ -329,7 +337,7 @@ class Store(Protocol):
         ...
 
     async def forget(self, dead: str) -> None:
-        """Drop what is remembered of an incarnation that has nothing left."""
+        """Drop what is remembered of an incarnation, if it has nothing left."""
         ...
 
     async def remember_token(self, token: str, *, keep: int) -> None:

@@ -32,6 +32,7 @@ from gateway.store.port import (
     Hint,
     Holder,
     KeyTaken,
+    Left,
     NewJob,
     Requests,
     Row,
@@ -112,6 +113,10 @@ class RedisStore(DeliveryVerbs):
     @cached_property
     def _beat(self) -> Script:
         return self._script("beat")
+
+    @cached_property
+    def _leave(self) -> Script:
+        return self._script("leave")
 
     def _script(self, name: str) -> Script:
         return Script(self._redis, self._source(name))
@@ -235,15 +240,19 @@ class RedisStore(DeliveryVerbs):
         with mapped():
             listener = await self._servers.listener()
             async with listener.pubsub() as pubsub:
-                await pubsub.subscribe(self._keys.hints, own := self._keys.wake + watcher)
+                await pubsub.subscribe(self._keys.hints, self._keys.leaving, own := self._keys.wake + watcher)
                 while True:
                     message = await self._next_message(pubsub)
                     if message["type"] == "subscribe" and _text(message["channel"]) == own:
                         # What was published while nobody listened is lost: everything watched may have changed.
                         yield None
                     elif message["type"] == "message":
-                        hinted = _text(message["channel"]) == self._keys.hints
-                        yield decode_hint(message["data"]) if hinted else message["data"].decode()
+                        yield self._heard(_text(message["channel"]), message["data"])
+
+    def _heard(self, channel: str, data: bytes) -> Wake:
+        if channel == self._keys.hints:
+            return decode_hint(data)
+        return Left(data.decode()) if channel == self._keys.leaving else data.decode()
 
     async def request_cancel(self, job_id: str, share: int = 0) -> Canceling:
         """See the port."""
@@ -293,8 +302,9 @@ class RedisStore(DeliveryVerbs):
         """See the port."""
         now = "" if self._now is None else self._now()
         with mapped():
-            answer = await self._beat([self._keys.replicas], [incarnation, self._settings.lease, _flag(join), now])
-        return Beat(int(answer[0]), bool(answer[1]), tuple(dead.decode() for dead in answer[2]))
+            answer = await self._beat([self._keys.replicas], [incarnation, self._settings.granted, _flag(join), now])
+        dead = tuple(name.decode() for name in answer[2])
+        return Beat(int(answer[0]), bool(answer[1]), dead, next=int(float(answer[3])) if answer[3] else None)
 
     async def incarnations(self) -> list[str]:
         """See the port."""
@@ -306,7 +316,7 @@ class RedisStore(DeliveryVerbs):
         """See the port."""
         with mapped():
             # Only one that is remembered: what has been forgotten has nothing left for others to take over.
-            await self._redis.zadd(self._keys.replicas, {incarnation: 0}, xx=True)
+            await self._leave([self._keys.replicas], [incarnation, self._keys.leaving])
 
     async def take_over(self, dead: str, follower: str) -> AsyncIterator[list[Row]]:
         """See the port."""

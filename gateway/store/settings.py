@@ -39,6 +39,11 @@ class StoreSettings(msgspec.Struct, frozen=True):
     prefix: str = "callmode"
     """What every key begins with."""
     lease: int = 10_000
-    """A replica silent for this long has lost its jobs; it sends a few heartbeats in this time."""
+    """Within this time of a replica's death others follow its jobs; it sends a few heartbeats in this time."""
     timeout: int = 5_000
     """One command may take this long."""
+
+    @property
+    def granted(self) -> int:
+        """How long a heartbeat counts: a tenth of the lease is left for the others to take the jobs over in."""
+        return self.lease - self.lease // 10

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from gateway.core.delivery import Delivery
@@ -17,6 +17,9 @@ from gateway.store.port import Beat, Row, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
 
 _BEATS_PER_LEASE = 4
+
+_JUST_AFTER = 0.002
+"""Seconds: a lease still holds in its last millisecond."""
 
 _LOOKED_AT_FOR = 600.0
 """Seconds for which a dead incarnation is looked at again: a process that was paused, or a command that the network
@@ -48,7 +51,11 @@ class _Dead:
 
 
 class Leases:
-    """Keeps this replica's lease. `new_name` gives a fresh incarnation's name, `failed` is told of defects."""
+    """Keeps this replica's lease.
+
+    `new_name` gives a fresh incarnation's name; `took` is told of whom how many rows were taken over from, `failed` of
+    defects.
+    """
 
     def __init__(
         self,
@@ -59,6 +66,7 @@ class Leases:
         deliver: Callable[[Delivery, str], None],
         renamed: Callable[[], None],
         new_name: Callable[[], str],
+        took: Callable[[str, int], None],
         failed: Callable[[BaseException], None],
         lease: int,
     ) -> None:
@@ -68,6 +76,7 @@ class Leases:
         self._deliver = deliver
         self._renamed = renamed
         self._new_name = new_name
+        self._took = took
         self._failed = failed
         self._interval = lease / 1000 / _BEATS_PER_LEASE
         self.incarnation = new_name()
@@ -78,6 +87,11 @@ class Leases:
         self._creating: Counter[str] = Counter()
         """How many rows are being created under each name of ours."""
         self._dead: dict[str, _Dead] = {}
+        self._next: int | None = None
+        """When the next of the others may be dead."""
+        self._hurried = asyncio.Event()
+        self._turning = asyncio.Lock()
+        self._left = False
 
     async def join(self, *, alone: bool) -> None:
         """Begin this incarnation's lease. `alone`: no other replica can live, so what they followed is ours at once.
@@ -94,17 +108,22 @@ class Leases:
         await self._take_over(beat)
 
     async def run(self) -> None:
-        """Beat until cancelled."""
-        while True:
-            await asyncio.sleep(self._interval)
+        """Beat until cancelled, or until this replica leaves."""
+        while not self._left:
+            await self._pause()
             try:
-                await self._turn()
+                async with self._turning:
+                    await self._turn()
                 self.healthy = True
             except StoreDown:
-                self.healthy = False
+                self.healthy, self._next = False, None
             except Exception as error:  # noqa: BLE001 - without a heartbeat all jobs here would be lost to others
-                self.healthy = False
+                self.healthy, self._next = False, None
                 self._failed(error)
+
+    def hurry(self) -> None:
+        """Beat at once: somebody is said to have gone."""
+        self._hurried.set()
 
     @contextmanager
     def naming(self) -> Iterator[str]:
@@ -118,10 +137,25 @@ class Leases:
             self._creating += Counter()  # Drops the names that are down to nothing.
 
     async def leave(self) -> None:
-        """End the lease, so that others take over at once. Raises `StoreDown`."""
-        await self._store.leave(self.incarnation)
+        """End the lease for good, so that others take over at once. Raises `StoreDown`."""
+        self._left = True
+        # Not between a heartbeat and what follows from it: that could begin a new lease.
+        async with self._turning:
+            await self._store.leave(self.incarnation)
+
+    async def _pause(self) -> None:
+        """Wait for the next heartbeat; it is due sooner when another's lease may run out before it."""
+        wait = self._interval
+        if self._next is not None:
+            wait = min(wait, max(0, self._next - self._clock.now()) / 1000 + _JUST_AFTER)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._hurried.wait()
+        self._hurried.clear()
 
     async def _turn(self) -> None:
+        if self._left:
+            return
         beat = await self._beat()
         if not beat.alive:
             # Never the old name again: others may have taken its jobs over, or may be about to.
@@ -139,6 +173,7 @@ class Leases:
         asked = loop.time()
         beat = await self._store.beat(self.incarnation, join=join)
         self._clock.synchronise(beat.now, asked, loop.time())
+        self._next = beat.next
         return beat
 
     async def _come_back(self) -> None:
@@ -158,22 +193,26 @@ class Leases:
             if await self._take(name):
                 dead.look_at = now
             elif now >= dead.since + _LOOKED_AT_FOR:
+                # Rows of a later version stay, and so does the name: for a replica that can read them.
                 await self._store.forget(name)
+                dead.look_at = now + _LOOK_SELDOM
             else:
                 dead.look_at = now + min(now - dead.since, _LOOK_SELDOM)
 
     async def _take(self, former: str) -> bool:
         """Follow all that `former` followed; return whether there was anything."""
-        found = False
+        count = 0
         try:
             async for rows in self._store.take_over(former, self.incarnation):
-                found = found or bool(rows)
+                count += len(rows)
                 self._follow(rows)
         except StoreDown:
             # The answer may be what was lost: then rows are ours in the store, and nobody's here.
             self._owed.append(self.incarnation)
             raise
-        return found
+        if count:
+            self._took(former, count)
+        return count > 0
 
     def _follow(self, rows: list[Row]) -> None:
         for row in rows:

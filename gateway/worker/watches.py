@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from gateway.core.errors import JobExpired, JobUnavailable, NotFound
 from gateway.core.job import Job
-from gateway.store.port import Gone, Hint, Store, StoreDown
+from gateway.store.port import Gone, Hint, Left, Store, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.feed import Feed, Topic
 from gateway.worker.tasks import Tasks
@@ -55,7 +55,8 @@ class Watch:
 class Watches:
     """Opens watches. `followed` gives the record of a job that this replica follows, `me` its incarnation.
 
-    `heed` has this replica do what was asked of jobs that it follows (None: of all of them), `hinted` is told of hints.
+    `heed` has this replica do what was asked of jobs that it follows (None: of all of them), `hinted` is told of hints,
+    `left` that another replica has gone.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Watches:
         me: Callable[[], str],
         heed: Callable[[Sequence[str] | None], Awaitable[None]],
         hinted: Callable[[Hint], None],
+        left: Callable[[], None],
     ) -> None:
         self._store = store
         self._feed = feed
@@ -78,6 +80,7 @@ class Watches:
         self._me = me
         self._heed = heed
         self._hinted = hinted
+        self._left = left
         self._listening: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -149,6 +152,8 @@ class Watches:
                         await self._heed(None)
                     case Hint():
                         self._hinted(wake)
+                    case Left():
+                        self._left()
                     case job_id if self._followed(job_id) is not None:
                         await self._heed([job_id])
                     case job_id:

@@ -19,7 +19,8 @@ from gateway.store.topology import one, servers
 from tests.support.redis_servers import debian_redis_binary, real_redis_binary, require
 from tests.support.store_topologies import cluster, cluster_url
 
-LEASE = 10_000
+LEASE = StoreSettings().granted
+"""What a heartbeat is worth (ms)."""
 
 
 class Fake:
@@ -98,7 +99,7 @@ def server(request):
 @pytest.fixture
 def settings():
     """Store settings with a fresh prefix."""
-    return StoreSettings(prefix=f"t{secrets.token_hex(6)}", lease=LEASE)
+    return StoreSettings(prefix=f"t{secrets.token_hex(6)}")
 
 
 @pytest.fixture

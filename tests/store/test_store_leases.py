@@ -79,6 +79,26 @@ async def test_a_beat_says_who_is_dead(timed, clock):
     assert (beat.now, beat.alive, beat.dead) == (clock.now, True, ("a",))
 
 
+async def test_a_beat_says_when_the_next_may_be_dead(timed, clock):
+    """Another one, and living: so that whoever beats can be there in time."""
+    assert (await timed.beat("a", join=True)).next is None
+    clock.now += 10
+    assert (await timed.beat("b", join=True)).next == NOW + LEASE
+    clock.now += 10
+    assert (await timed.beat("a")).next == NOW + 10 + LEASE
+    assert (await timed.beat("c", join=True)).next == NOW + 10 + LEASE
+    await timed.leave("b")
+    assert (await timed.beat("c")).next == NOW + 20 + LEASE
+    clock.now += LEASE + 1
+    beat = await timed.beat("a")
+    assert (beat.alive, beat.next, set(beat.dead)) == (False, None, {"a", "b", "c"})
+
+
+async def test_a_lease_is_over_before_its_time(settings):
+    """What is left of it is for the others: within the whole of it they follow what the dead one did."""
+    assert (settings.lease, settings.granted) == (10_000, 9_000)
+
+
 async def test_nobody_joins_by_beating(timed):
     """An incarnation that was never, or is no longer, remembered has no lease."""
     assert not (await timed.beat("a")).alive
@@ -128,8 +148,8 @@ async def test_taking_over_hands_on_all_that_following_needs(store, raw, keys):
     running = change(await created(store, "a", 250))
     await store.save(save_of(running), "a")
     assert await taken(store, "a", "b") == {
-        row.id: Stored(row, b"sealed start", b"sealed bearer"),
-        running.id: Stored(running, None, b"sealed bearer"),
+        row.id: Stored(row, b"sealed start", b"sealed bearer", taken=1),
+        running.id: Stored(running, None, b"sealed bearer", taken=1),
     }
     for one in (row, running):
         assert await raw.smembers(keys.followed(partition_of(one.id), "b")) == {one.id.encode()}

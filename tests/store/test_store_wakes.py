@@ -9,7 +9,7 @@ import signal
 import msgspec
 import pytest
 
-from gateway.store.port import Created, Gone, Saved, StoreDown
+from gateway.store.port import Created, Gone, Left, Saved, StoreDown
 from gateway.store.redis import connect
 from tests.store.rows import KEEP, change, end, job, new, save_of
 from tests.support.redis_servers import real_redis_binary, redis_server, require
@@ -155,3 +155,15 @@ async def test_a_server_that_hangs_is_noticed(tmp_path, settings):
             finally:
                 os.kill(server.pid, signal.SIGCONT)
         await store.close()
+
+
+async def test_all_hear_that_one_has_gone(store):
+    """Once, and only of one that was there."""
+    await store.beat("a", join=True)
+    async with Ear(store, "w") as one, Ear(store, "v") as two:
+        for name in ("nobody", "a", "a"):
+            await store.leave(name)
+        await store.beat("b", join=True)
+        await store.leave("b")
+        for ear in (one, two):
+            assert [await ear.next(), await ear.next()] == [Left("a"), Left("b")]

@@ -79,7 +79,13 @@ class ObstructedStore:
         """Verbs that are carried out, and whose reply is lost."""
         self.broken: set[str] = set()
         """Verbs that fail as no store should."""
+        self.takes = 0
         self._open: dict[str, asyncio.Event] = {}
+
+    def take_over(self, dead: str, follower: str) -> AsyncIterator[list]:
+        """Count the looks at what the dead left behind."""
+        self.takes += 1
+        return self.inner.take_over(dead, follower)
 
     def hang(self, verb: str) -> asyncio.Event:
         """Have `verb` hang until the event is set."""

@@ -28,6 +28,7 @@ class Replica:
     followed: list[tuple[str, str]] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     delivered: list[tuple[Delivery, str]] = field(default_factory=list)
+    took_from: list[tuple[str, int]] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
     renamed: int = 0
     running: asyncio.Task | None = None
@@ -66,6 +67,7 @@ async def replicas():
                 deliver=lambda delivery, follower: made.delivered.append((delivery, follower)),
                 renamed=made.rename,
                 new_name=lambda: next(lives),
+                took=lambda former, rows: made.took_from.append((former, rows)),
                 failed=made.failed.append,
                 lease=round(LEASE * 1000),
             )
@@ -88,7 +90,7 @@ async def test_a_replica_that_beats_keeps_its_name():
 
 
 async def test_the_dead_are_taken_over():
-    """When the lease has run out, jobs and deliveries find a new follower; then the dead are forgotten."""
+    """Within a lease of the death jobs find a new follower; the dead are forgotten when nothing has come for long."""
     async with replicas() as (it, replica):
         one, two = replica("one-"), replica("two-")
         for each in (one, two):
@@ -100,11 +102,31 @@ async def test_the_dead_are_taken_over():
         one.die()
         died = asyncio.get_running_loop().time()
         await two.took.wait()
-        assert 7.5 <= asyncio.get_running_loop().time() - died <= 13
+        assert 0.9 * LEASE - 2.5 <= asyncio.get_running_loop().time() - died <= 0.9 * LEASE + 0.01
         assert two.followed == [(new.job.id, "two-a")]
+        assert two.took_from == [("one-a", 1)]
         await asyncio.sleep(630)
         assert await it.store.incarnations() == ["two-a"]
         assert two.followed == [(new.job.id, "two-a")]
+
+
+async def test_the_empty_dead_are_looked_at_seldom():
+    """What a replica cannot read waits for one that can; looking for it is no part of every heartbeat."""
+    async with replicas() as (it, replica):
+        one, two = replica("one-"), replica("two-")
+        for each in (one, two):
+            await each.leases.join(alone=False)
+            each.run()
+        new = await it.created(follower="one-a")
+        await it.store.inner._redis.hset(it.store.inner._keys.job(new.job.id), "rec", b"of a later version")
+        one.die()
+        await asyncio.sleep(LEASE)
+        await asyncio.sleep(600)
+        looks = it.store.takes
+        await asyncio.sleep(600)
+        assert it.store.takes - looks <= 600 / 15
+        assert two.followed == []
+        assert "one-a" in await it.store.incarnations()
 
 
 async def test_what_is_created_under_a_dead_name_is_found():
@@ -132,7 +154,7 @@ async def test_looking_for_the_dead_costs_little():
         one.die()
         await asyncio.sleep(590)
         assert await it.store.incarnations() == ["one-a", "two-a"]
-        assert it.store.calls["take_over"] < 50
+        assert 0 < it.store.takes < 50
 
 
 async def test_what_is_being_created_comes_along_to_a_new_name():
@@ -199,7 +221,31 @@ async def test_leaving_hands_over_at_once():
         new = await it.created(follower="one-a")
         one.die()
         await one.leases.leave()
-        await asyncio.sleep(3)
+        two.leases.hurry()
+        await asyncio.sleep(0.1)
+        assert two.followed == [(new.job.id, "two-a")]
+
+
+async def test_leaving_ends_the_heartbeat():
+    """For good: one that was on its way does not come back under another name, and take its jobs back."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        new = await it.created(follower="one-a")
+        beating = it.store.hang("beat")
+        one.leases.hurry()
+        await asyncio.sleep(1)
+        leaving = it.tasks.spawn(one.leases.leave())
+        await asyncio.sleep(1)
+        assert not leaving.done()
+        beating.set()
+        await leaving
+        await asyncio.sleep(60)
+        assert (one.leases.incarnation, one.followed, one.renamed) == ("one-a", [], 0)
+        assert one.running.done()
+        two = replica("two-")
+        await two.leases.join(alone=False)
         assert two.followed == [(new.job.id, "two-a")]
 
 

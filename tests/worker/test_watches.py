@@ -12,7 +12,7 @@ from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.errors import JobExpired, JobUnavailable, NotFound
 from gateway.core.job import Job, State
-from gateway.store.port import Gone, Hint, StoreDown
+from gateway.store.port import Gone, Hint, Left, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.feed import Feed
 from gateway.worker.tasks import Tasks
@@ -74,6 +74,7 @@ class Setting:
     failed: list[BaseException] = field(default_factory=list)
     heeded: list[list[str] | None] = field(default_factory=list)
     hints: list[Hint] = field(default_factory=list)
+    somebody_left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def heed(self, job_ids: list[str] | None) -> None:
         """Take note that requests of followed jobs were to be read."""
@@ -87,7 +88,15 @@ async def setting(*, listening: bool = True):
     tasks = Tasks(failed.append)
     it = Setting(store, feed, None, tasks, failed=failed)
     it.watches = Watches(
-        store, feed, clock, tasks, followed=it.local.get, me=lambda: it.me, heed=it.heed, hinted=it.hints.append
+        store,
+        feed,
+        clock,
+        tasks,
+        followed=it.local.get,
+        me=lambda: it.me,
+        heed=it.heed,
+        hinted=it.hints.append,
+        left=it.somebody_left.set,
     )
     if listening:
         tasks.spawn(it.watches.listen())
@@ -287,3 +296,11 @@ async def test_what_is_followed_here_is_not_read():
             it.store.channels["me-1"].put_nowait(None)
             await asyncio.sleep(1)
             assert it.store.watched == []
+
+
+async def test_that_another_has_gone_is_passed_on():
+    """To whoever takes jobs over."""
+    async with setting() as it:
+        it.store.channels["me-1"].put_nowait(Left("other-1"))
+        async with asyncio.timeout(1):
+            await it.somebody_left.wait()
