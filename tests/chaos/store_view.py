@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 
 import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 from gateway.core.delivery import Delivery, DeliveryState
@@ -25,7 +27,9 @@ class StoreView:
     """Looks into the store at `url`."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
+        # Reads only: each connection of the pool may have been cut by a restart.
+        again = Retry(ConstantBackoff(0.1), 5)
+        self._redis = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0, retry=again)
         self._keys = Keys(PREFIX)
 
     async def close(self) -> None:
