@@ -127,7 +127,7 @@ class StoreKeys(Keys):
     prefix: k.KeyPrefix = _STORE.prefix
     """What every key in the store begins with."""
     lease: k.Positive = _STORE.lease
-    """A replica silent for this long has lost its jobs to the others."""
+    """Within this time of a replica's death the others follow its jobs."""
     timeout: k.Positive = _STORE.timeout
     """How long one command may take."""
     answer_unsaved: k.Duration = _WORKER.answer_unsaved
