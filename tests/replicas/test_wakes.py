@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 
-from tests.e2e.support import Answer
+from tests.e2e.support import Answer, eventually
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.replicas import Replica, Replicas, outcome_of, replicas
 
@@ -15,6 +15,15 @@ async def blocked(it: Replicas, replica: Replica, tag: str, duration: float) -> 
     begun = await it[0].caller(json={"id": tag, "duration": duration}, headers={"Call-Mode": "async"})
     answer = await replica.caller("GET", replica.here(begun.json["links"]["wait"]))
     return answer, asyncio.get_running_loop().time() - it.simulator.ended_at[tag]
+
+
+async def watched(it: Replicas, job_ids: list[str]) -> None:
+    """Wait until the store knows that somebody elsewhere waits for a job."""
+
+    async def known() -> bool:
+        return any([key async for key in it.store.scan_iter(match=f"{it.prefix}:*:watch:{job_ids[0]}", count=10_000)])
+
+    await eventually(known)
 
 
 async def test_a_caller_elsewhere_is_woken_by_a_message(tmp_path, redis_url):
@@ -51,7 +60,7 @@ async def test_a_silent_subscription_is_noticed(tmp_path, redis_url):
             asyncio.TaskGroup() as group,
         ):
             call = group.create_task(blocked(it, it[1], "a", 1.0))
-            await it[0].running()
+            await watched(it, await it[0].running())
             await proxy.put(Fault.BLACK_HOLE)
             while "a" not in it.simulator.ended_at:  # noqa: ASYNC110 - the simulator has no event for it
                 await asyncio.sleep(0.02)
