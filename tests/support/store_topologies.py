@@ -90,7 +90,7 @@ def replicated(
     binary: Path, directory: Path, *, replicas: int = 1, options: tuple[str, ...] = ()
 ) -> Iterator[list[RedisServer]]:
     """Run a primary and its replicas, all in step; the primary comes first."""
-    quick = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5", "--repl-ping-replica-period", "1")
+    quick = ("--repl-diskless-sync", "no", "--repl-timeout", "5", "--repl-ping-replica-period", "1")
     with contextlib.ExitStack() as stack:
         servers: list[RedisServer] = []
         for number in range(1 + replicas):
@@ -98,9 +98,22 @@ def replicated(
             folder = directory / f"server-{number}"
             folder.mkdir()
             servers.append(stack.enter_context(redis_server(binary, folder, options=(*quick, *of, *options))))
-        for server in servers[1:]:
-            until(lambda server=server: field(server, "replication", "master_link_status") == "up", "replica in step")
+        _joined(servers[:1], servers[1:])
         yield servers
+
+
+def _joined(primaries: Sequence[RedisServer], replicas: Sequence[RedisServer]) -> None:
+    """Return once both sides say so: a primary counts a replica that still loads, one that has loaded is not heard."""
+    for replica in replicas:
+        until(lambda replica=replica: field(replica, "replication", "master_link_status") == "up", "a replica's data")
+    for primary in primaries:
+        until(lambda primary=primary: _online(primary) == len(replicas) // len(primaries), "replicas that are heard")
+
+
+def _online(primary: RedisServer) -> int:
+    with redis.Redis(port=primary.port, socket_timeout=5, decode_responses=True) as client:
+        told = client.info("replication").values()
+    return sum(isinstance(value, dict) and value.get("state") == "online" for value in told)
 
 
 @contextlib.contextmanager
@@ -161,7 +174,7 @@ def cluster(binary: Path, directory: Path, *, replicas: int = 0) -> Iterator[lis
             options = (
                 "--cluster-enabled", "yes", "--cluster-port", str(free_port()),
                 "--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-replica-validity-factor", "0",
-                "--repl-diskless-sync-delay", "0",
+                "--repl-diskless-sync", "no",
             )  # fmt: skip
             nodes.append(stack.enter_context(redis_server(binary, folder, options=options)))
         _join(nodes)
@@ -181,8 +194,7 @@ def _join(nodes: list[RedisServer]) -> None:
         ask(node, "CLUSTER", "REPLICATE", str(ask(nodes[number % 3], "CLUSTER", "MYID")))
     for node in nodes:
         until(lambda node=node: cluster_field(node, "cluster_state") == "ok", "a Cluster that serves")
-    for node in nodes[3:]:
-        until(lambda node=node: field(node, "replication", "master_link_status") == "up", "replica in step")
+    _joined(nodes[:3], nodes[3:])
 
 
 def _bus(node: RedisServer) -> int:
