@@ -37,7 +37,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.job import State
+from gateway.core.job import Job, State
+from gateway.store import codec
 from gateway.store import redis as redis_store
 from gateway.store.port import Beat, Save, Saved
 from gateway.store.redis import RedisStore
@@ -188,12 +189,24 @@ def wall_clock(seconds: str) -> None:
     time.time_ns = lambda: int((original() + offset) * 1e9)
 
 
+def later_version(_: str) -> None:
+    """The gateway is of a version that writes records of a later schema; it reads those of this one too."""
+    codec.SCHEMA += 1
+    original = redis_store.encode
+
+    def encode(record: Any) -> bytes:
+        return original(msgspec.structs.replace(record, schema=codec.SCHEMA) if isinstance(record, Job) else record)
+
+    redis_store.encode = encode
+
+
 FLAWS: dict[str, Callable[[str], None]] = {
     "no-fence": no_fence,
     "no-intent": no_intent,
     "no-take-over": no_take_over,
     "start-twice": start_twice,
     "wall-clock": wall_clock,
+    "later-version": later_version,
 }
 
 
