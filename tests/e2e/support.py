@@ -103,13 +103,15 @@ class Receiver:
     deliveries: list[Answer] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the first delivery."""
+    status: int = 204
+    """What each delivery is answered with."""
     settings: ClassVar[CallbackSettings] = CallbackSettings(allow=("127.0.0.0/8",), insecure=True)
     """What lets a gateway call it."""
 
     async def _take(self, request: web.Request) -> web.Response:
         self.deliveries.append(Answer(200, request.headers.copy(), await request.read()))
         self.arrived.set()
-        return web.Response(status=204)
+        return web.Response(status=self.status)
 
 
 @contextlib.asynccontextmanager
