@@ -137,7 +137,7 @@ def strike(name: str, action: str, passing: int) -> None:
 
 def no_fence(_: str) -> None:
     """Saves of jobs are no longer fenced: a replica that wakes up overwrites what the new follower has written."""
-    _rewrite("save", ("if held[1] ~= expected or held[2] ~= follower then", "if false then"))
+    _rewrite("save", ("held[2] ~= follower or tonumber(held[1]) > tonumber(expected)", "false"))
 
 
 def no_intent(_: str) -> None:
@@ -216,19 +216,12 @@ def _replace(owner: type, name: str, function: Callable[..., Any]) -> None:
 
 def _rewrite(script: str, *changes: tuple[str, str]) -> None:
     """Have the store run `script` with each (old, new) replaced."""
-    original = redis_store.source
-
-    def changed(name: str) -> str:
-        source = original(name)
-        if name != script:
-            return source
-        for old, new in changes:
-            if old not in source:
-                sys.exit(f"{script}.lua has no {old!r} any more: this patch would change nothing")
-            source = source.replace(old, new)
-        return source
-
-    redis_store.source = changed
+    original, text = redis_store.source, redis_store.source(script)
+    for old, new in changes:
+        if old not in text:
+            sys.exit(f"{script}.lua has no {old!r} any more: this patch would change nothing")
+        text = text.replace(old, new)
+    redis_store.source = lambda name: text if name == script else original(name)
 
 
 def apply(patch: str) -> None:
