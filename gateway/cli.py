@@ -1,197 +1,259 @@
-"""A call of a trigger: understand it, have it durably accepted, answer it in its mode."""
+"""The command line. Heavy imports wait until a command needs them, so that `callmode --help` is quick."""
 
 from __future__ import annotations
 
-from aiohttp import web
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
-from gateway.auth.principal import Caller, anonymous, bearer_of, identify
-from gateway.caller.arguments import Arguments, read_arguments
-from gateway.caller.choosing import Choice, Said, choose
-from gateway.caller.port import Call
-from gateway.caller.renderers import renderer
-from gateway.core.errors import (
-    BadCallback,
-    BadRequest,
-    Draining,
-    KeyReused,
-    MethodNotAllowed,
-    PrefetchRefused,
+import typer
+
+from gateway.cli_callbacks import callbacks_app
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gateway.config import Config
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="callmode",
+    help="A gateway in front of Orchestrator's API triggers: any call mode in, any call mode out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
-from gateway.core.exchange import Headers
-from gateway.core.jobs_api import start_request
-from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import Policy
-from gateway.core.preferences import parse as parse_preferences
-from gateway.core.start import StartRequest
-from gateway.web import cors, relay
-from gateway.web.access import prove
-from gateway.web.answering import answer, caller_origin, urls_for
-from gateway.web.bodies import read_body
-from gateway.web.departure import Departure
-from gateway.web.forwarding import upstream_headers
-from gateway.web.gateway import GATEWAY, Gateway
-from gateway.web.log import note
-from gateway.web.routing import Destination, find
-from gateway.web.settings import Route
-from gateway.worker.guard import Refused
-from gateway.worker.intake import Accepted, Order
-
-_MAX_KEY = 255
+keyring_app = typer.Typer(help="Keys for sealing, links and hashes.", no_args_is_help=True)
+app.add_typer(keyring_app, name="keyring")
+app.add_typer(callbacks_app, name="callbacks")
 
 
-async def call(request: web.Request) -> web.StreamResponse:
-    """Handle a request to a route. Raises `Problem`."""
-    gateway = request.app[GATEWAY]
-    destination = find(gateway.settings, request.raw_path)
-    note(request, route=destination.route.name)
-    if gateway.drain.hurry:
-        raise Draining("send it again: another replica will take it")
-    cors.belongs_to(request, destination.route.cors)
-    if request.method == "OPTIONS":
-        return cors.preflight(request, destination.route.methods)
-    _check_method(request, destination.route)
-    caller = _caller(request, gateway)
-    arguments = read_arguments(
-        request.method, destination.query, await read_body(request), request.headers.get("Content-Type")
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("callmode-gateway"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    config: Annotated[Path | None, typer.Argument(help="Configuration file; flags win over it.")] = None,
+    upstream: Annotated[str | None, typer.Option(help="Orchestrator's base URL, …/orchestrator_")] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT of the data port.")] = None,
+    admin: Annotated[str | None, typer.Option(help="HOST:PORT of the admin port, or `off`.")] = None,
+    public_url: Annotated[str | None, typer.Option(help="What job URLs begin with.")] = None,
+    caller_mode: Annotated[str | None, typer.Option(help="The mode of callers who do not say.")] = None,
+    store: Annotated[str | None, typer.Option(help="redis:// URL; without it, an embedded store.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded store keeps its jobs.")] = None,
+) -> None:
+    """Run the gateway."""
+    from gateway.config import ConfigError, Overrides, from_flags, load
+    from gateway.observability.logs import configure
+
+    overrides = Overrides(
+        upstream=upstream,
+        listen=listen,
+        admin=admin,
+        public_url=public_url,
+        caller_mode=caller_mode,
+        store=store,
+        data_dir=data_dir,
     )
-    policy = destination.route.policy
-    choice = choose(_said(request, destination, arguments), policy)
-    if not policy.track:
-        return await relay.forget(request, _start(request, destination, arguments), caller, policy)
-    return await _run(request, _order(request, destination, caller, arguments, choice), caller, choice)
+    try:
+        settings = load(config, overrides=overrides) if config else from_flags(overrides)
+    except ConfigError as error:
+        _fail(str(error))
+    configure(settings.log)
+    run(_serve(settings))
 
 
-async def _run(request: web.Request, order: Order, caller: Caller, choice: Choice) -> web.StreamResponse:
-    """Have the job accepted, or find the one that this call repeats; answer about it."""
-    gateway = request.app[GATEWAY]
-    note(request, mode=choice.mode.value if choice.mode else "upstream")
-    with Departure(request, choice.mode, order.policy) as departure:
-        # A caller that goes now must not leave a job behind that was created and is followed by nobody.
-        accepted = await gateway.tasks.finish(departure.of(gateway.intake.accept(order)))
-        extra: Headers = ()
-        if accepted.replayed:
-            await _check_replay(gateway, accepted.job_id, caller, order.callback_url)
-            extra = (("Idempotent-Replayed", "true"),)
-        if choice.preference_applied is not None:
-            extra = (*extra, ("Preference-Applied", choice.preference_applied))
-        terms = _terms(request, order, choice, accepted)
-        return await answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
+async def _serve(settings: Config) -> None:
+    from gateway.app import serve as serve_gateway
+    from gateway.auth.keyring import KeyringError
+    from gateway.store.embedded import EmbeddedStoreError
+    from gateway.store.port import StoreDown
+    from gateway.store.requirements import Unsuitable
+    from gateway.web.servers import WeakParserError
+
+    try:
+        await serve_gateway(settings, _stop_signal())
+    except (EmbeddedStoreError, KeyringError, Unsuitable, WeakParserError, OSError) as error:
+        _fail(str(error))
+    except StoreDown as error:
+        _fail(f"the store cannot be reached: {error}")
 
 
-def _terms(request: web.Request, order: Order, choice: Choice, accepted: Accepted) -> Call:
-    now = request.app[GATEWAY].clock.now()
-    # A call that is taken for another's without having said so has no more than a look at that one's job.
-    same = order.idempotency_key is not None or order.chosen_id is not None
-    return Call(
-        policy=order.policy,
-        urls=urls_for(request, accepted.share),
-        arrived=now,
-        mode=choice.mode,
-        until=now + choice.wait,
-        on_timeout=choice.on_timeout,
-        respond_async=choice.respond_async,
-        share=accepted.share,
-        may_cancel=not accepted.replayed or accepted.share > 0 or same,
-    )
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
+    """Validate a configuration file: 0 if it is good, else 1 and every error with its place."""
+    from gateway.config import ConfigError, load
+
+    try:
+        settings = load(config)
+    except ConfigError as error:
+        _fail(str(error))
+    routes = len(settings.web.routes)
+    typer.echo(f"{config}: good: {routes} route{'' if routes == 1 else 's'}, upstream {settings.upstream.url}")
 
 
-def _order(
-    request: web.Request, destination: Destination, caller: Caller, arguments: Arguments, choice: Choice
-) -> Order:
-    gateway, route = request.app[GATEWAY], destination.route
-    key = _idempotency_key(request)
-    compared = key is not None or route.policy.deduplicate is not None or route.policy.coalesce
-    return Order(
-        route=route.name,
-        policy=route.policy,
-        principal=caller.principal,
-        token=caller.token,
-        former=tuple(principal for principal, _ in caller.former),
-        bearer=None if gateway.own_credential else caller.bearer,
-        mode=choice.mode,
-        start=_start(request, destination, arguments),
-        idempotency_key=key,
-        # What the caller said, and not what is made of it: a call is the same under a changed configuration.
-        arguments=f"{request.method} {arguments.query or ''}\n{arguments.body.hex()}" if compared else "",
-        callback_url=_callback_url(request, gateway, route.policy, choice),
-        subject=caller.subject,
-        origin=caller_origin(request),
-        trace=request.headers.get("traceparent"),
-    )
+@app.command()
+def health(url: Annotated[str, typer.Option(help="What to ask.")] = "http://127.0.0.1:8080/-/healthz") -> None:
+    """Ask a running gateway whether it serves: 0 or 1. For container health checks."""
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=3) as answer:  # noqa: S310 - the operator's own URL
+            raise typer.Exit(0 if answer.status == 200 else 1)
+    except HTTPError as answer:
+        answer.close()
+        _fail(f"{url}: {answer}")
+    except (URLError, OSError, ValueError) as error:
+        _fail(f"{url}: {error}")
 
 
-async def _check_replay(gateway: Gateway, job_id: str, caller: Caller, callback_url: str | None) -> None:
-    """See that an earlier call's job may answer this one: it is this caller's, and will call back where this one says.
+@app.command()
+def simulate(
+    listen: Annotated[str, typer.Option(help="HOST:PORT")] = "127.0.0.1:8090",
+    mode: Annotated[str, typer.Option(help="The triggers' own call mode.")] = "AsyncRequestReply",
+    duration: Annotated[float, typer.Option(help="Seconds that a job runs when its arguments do not say.")] = 1.0,
+    leg: Annotated[float, typer.Option(help="Seconds that a long-poll leg is held.")] = 25.0,
+    sync_limit: Annotated[float, typer.Option(help="Seconds after which a long-poll is given up.")] = 900.0,
+    auth: Annotated[bool, typer.Option(help="Ask for a bearer token on every call.")] = True,
+    redirect_auth: Annotated[bool, typer.Option(help="Ask for it on a long-poll's redirects too.")] = True,
+    relative: Annotated[bool, typer.Option(help="Send relative Locations.")] = False,
+    fault: Annotated[list[str] | None, typer.Option(help="A fault to draw from; may come again.")] = None,
+    fault_rate: Annotated[float, typer.Option(help="Share of calls that a fault befalls.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the faults.")] = 0,
+    client: Annotated[
+        list[str] | None, typer.Option(help="ID:SECRET of an OAuth client; then only issued tokens are good.")
+    ] = None,
+    token_lifetime: Annotated[int, typer.Option(help="Seconds that an issued token is good.")] = 3600,
+    webhook: Annotated[list[str] | None, typer.Option(help="A URL to tell of jobs' events; may come again.")] = None,
+    webhook_secret: Annotated[str | None, typer.Option(help="What webhooks are signed with.")] = None,
+) -> None:
+    """Run an Orchestrator to develop, demo and test against. Its admin page is at /_sim."""
+    from gateway.simulator import Settings, Webhook
+    from gateway.simulator import serve as serve_simulator
+    from gateway.simulator.faults import read_fault
 
-    Raises `CredentialUnproven`, `KeyReused`.
-    """
-    earlier = await prove(gateway, job_id, caller)
-    if earlier is not None and callback_url not in {None, earlier.callback_url}:
-        raise KeyReused("the job of this key was accepted without this callback", job_id=job_id)
+    try:
+        for text in fault or ():
+            read_fault(text)
+        settings = Settings(
+            mode=mode,
+            duration=duration,
+            leg=leg,
+            sync_limit=sync_limit,
+            require_auth=auth,
+            require_auth_on_redirects=redirect_auth,
+            location="relative" if relative else "absolute",
+            faults=tuple(fault or ()),
+            fault_rate=fault_rate,
+            seed=seed,
+            oauth_clients=dict(map(_id_secret, client)) if client else None,
+            token_lifetime=token_lifetime,
+            webhooks=tuple(Webhook(url=url, secret=webhook_secret) for url in webhook or ()),
+        )
+        host, port = _host_port(listen)
+    except ValueError as error:
+        _fail(str(error))
+
+    def ready(host: str, port: int) -> None:
+        typer.echo(f"simulator on http://{host}:{port}/acme/prod/orchestrator_ (faults and counters: /_sim)", err=True)
+
+    async def until_signal() -> None:
+        import asyncio
+
+        stop = _stop_signal()
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(serve_simulator(settings, host, port, on_ready=ready))
+            await stop.wait()
+            serving.cancel()
+
+    failure = ""
+    try:
+        run(until_signal())
+    except* OSError as errors:
+        failure = str(errors.exceptions[0])
+    if failure:
+        _fail(failure)
 
 
-def _caller(request: web.Request, gateway: Gateway) -> Caller:
-    if gateway.own_credential:
-        return anonymous(gateway.keyring)
-    return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
+@app.command()
+def demo(
+    serve: Annotated[bool, typer.Option("--serve", help="Leave all running, and print lines to try.")] = False,
+) -> None:
+    """Show every caller mode over every upstream mode, on a simulated Orchestrator: 0 if all came out exact."""
+    from gateway.demo import demo as run_demo
+
+    raise typer.Exit(run(run_demo(serve=serve)))
 
 
-def _check_method(request: web.Request, route: Route) -> None:
-    if request.method not in route.methods:
-        allow = ", ".join(sorted({*route.methods, "OPTIONS"}))
-        raise MethodNotAllowed(f"this route takes {allow}", headers=(("Allow", allow),))
-    purpose = f"{request.headers.get('Sec-Purpose', '')} {request.headers.get('Purpose', '')}"
-    if "prefetch" in purpose.lower():
-        raise PrefetchRefused
+@keyring_app.command("new")
+def keyring_new() -> None:
+    """Print a new keyring: put it where all replicas read it, and nowhere else."""
+    from gateway.auth.keyring import generate
+
+    typer.echo(generate(), nl=False)
 
 
-def _said(request: web.Request, destination: Destination, arguments: Arguments) -> Said:
-    headers = request.headers
-    return Said(
-        prefix=destination.mode,
-        header=headers.get("Call-Mode"),
-        argument=arguments.call_mode,
-        accept=", ".join(headers.getall("Accept", ())),
-        preferences=parse_preferences(headers.getall("Prefer", ()), max_wait=destination.route.policy.wait // 1000),
-        on_timeout=headers.get("Call-On-Timeout"),
-    )
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` on the fastest event loop there is, and return what it returns."""
+    import asyncio
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main)
 
 
-def _start(request: web.Request, destination: Destination, arguments: Arguments) -> StartRequest:
-    base, policy = request.app[GATEWAY].upstream_url, destination.route.policy
-    if policy.upstream_mode is UpstreamMode.JOBS:
-        return start_request(base, policy.binding.folder, arguments.as_object())
-    query, body = arguments.asking(policy.upstream_mode)
-    return StartRequest(
-        method=request.method,
-        url=destination.upstream_url(base, query),
-        headers=upstream_headers(request.headers, arguments.content_type),
-        body=body,
-    )
+def _stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    import asyncio
+    import signal
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
 
 
-def _idempotency_key(request: web.Request) -> str | None:
-    """Return the key, bare or as the quoted string that the draft asks for."""
-    value = request.headers.get("Idempotency-Key")
-    if value is None:
-        return None
-    key = value.strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if not key or len(key) > _MAX_KEY or not key.isascii() or not key.isprintable():
-        raise BadRequest(f"`Idempotency-Key` has 1 to {_MAX_KEY} printable ASCII characters")
-    return key
+def _host_port(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isdigit():
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
-def _callback_url(request: web.Request, gateway: Gateway, policy: Policy, choice: Choice) -> str | None:
-    url = request.headers.get("Callback-Url")
-    if choice.mode is CallerMode.CALLBACK:
-        url = url or policy.callback_url
-        if url is None:
-            raise BadCallback("the mode `callback` needs a `Callback-Url`, or a callback_url of the route")
-    if url is not None:
-        try:
-            gateway.guard.check(url)
-        except Refused as error:
-            raise BadCallback(str(error)) from error
-    return url
+def _id_secret(text: str) -> tuple[str, str]:
+    name, separator, secret = text.partition(":")
+    if not name or not separator or not secret:
+        raise ValueError("a client is ID:SECRET")
+    return name, secret
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(1)
+
+
+def main() -> None:
+    """Run the command `callmode`."""
+    app()
