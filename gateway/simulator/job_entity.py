@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -78,13 +79,16 @@ def input_text(job: Job) -> str | None:
 def output_text(job: Job) -> str | None:
     """Return the output arguments as Orchestrator keeps them: JSON in a string; None where the job has none.
 
-    An output that is not JSON (a trigger may give text or bytes) is a JSON string of it.
+    An output that is not JSON (a trigger may give text or bytes) is a JSON string of it; an empty one is none.
     """
     if not job.ended or job.stopped or job.failed:
         return None
     body, content_type = output_of(job.arguments)
+    if not body:
+        return None
     text = body.decode("utf-8", "replace")
-    return text if content_type.startswith("application/json") else encode(text).decode()
+    labelled = job.arguments.text("output_type") or content_type
+    return text if labelled.startswith("application/json") and _parses(text) else encode(text).decode()
 
 
 def output_key(job: Job) -> str:
@@ -112,6 +116,14 @@ def release_of(job: Job) -> dict[str, Any]:
         "ProcessVersion": "1.0.0",
         "Name": process.name,
     }
+
+
+def _parses(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _reached(clock: WallClock, at: float) -> datetime | None:

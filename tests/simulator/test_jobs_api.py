@@ -340,7 +340,14 @@ async def test_faulted_job(tenant):
 
 @pytest.mark.parametrize(
     ("arguments", "output"),
-    [({"output_text": "żółw"}, '"żółw"'), ({"output": [1]}, "[1]"), ({"output_size": 5}, "11111")],
+    [
+        ({"output_text": "żółw"}, '"żółw"'),
+        ({"output_text": '{ "n": 1.10 }', "output_type": "application/json"}, '{ "n": 1.10 }'),
+        ({"output_text": '{ "n": ', "output_type": "application/json"}, '"{ \\"n\\": "'),
+        ({"output_text": ""}, None),
+        ({"output": [1]}, "[1]"),
+        ({"output_size": 5}, "11111"),
+    ],
 )
 async def test_output_arguments(tenant, arguments, output):
     """Whatever a job gives back is JSON in a string."""
