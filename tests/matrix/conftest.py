@@ -48,7 +48,8 @@ class Stage:
     def upstream_calls(self) -> int:
         """Return how many calls the upstream has had."""
         counters = self.running.simulator.counters
-        return counters.jobs + counters.polls + counters.legs + counters.outputs
+        reads = counters.polls + counters.legs + counters.outputs
+        return counters.jobs + reads + counters.job_reads + counters.lists + counters.stops
 
     def started_once(self, job: str) -> bool:
         """Whether the job with this argument `id` was started, and only once."""

@@ -61,7 +61,7 @@ class Event:
 class Talk:
     """What a conversation needs: who speaks, how its call was answered, and how patient it is.
 
-    `poll_every`: seconds between two polls; None does as `Retry-After` says.
+    `poll_every`: seconds between two polls; None does as `Retry-After` says. `stoppable` as in `check_about_job`.
     """
 
     client: Client
@@ -69,10 +69,11 @@ class Talk:
     mode: CallerMode
     first: Answer
     poll_every: float | None = None
+    stoppable: bool = False
 
     def check(self, answer: Answer) -> None:
         """See that an answer carries what every answer about this job carries."""
-        check_about_job(answer, self.first.job_id, self.mode)
+        check_about_job(answer, self.first.job_id, self.mode, stoppable=self.stoppable)
 
     async def pause(self, answer: Answer) -> None:
         """Wait as a client that was told to ask again later."""
@@ -165,8 +166,9 @@ AS_OBSERVED: dict[UpstreamMode, CallerMode] = {
     UpstreamMode.ASYNC: CallerMode.ASYNC,
     UpstreamMode.LONG_POLL: CallerMode.LONG_POLL,
     UpstreamMode.FORGET: CallerMode.FORGET,
+    UpstreamMode.JOBS: CallerMode.ASYNC,
 }
-"""How a caller is answered on a route that answers as the trigger itself does."""
+"""How a caller is answered on a route that answers as the trigger itself does; a job of no trigger is polled."""
 
 
 async def converse(
@@ -176,12 +178,13 @@ async def converse(
     request: Request,
     *,
     poll_every: float | None = None,
+    stoppable: bool = False,
 ) -> Ending:
     """Send `request`, which demands `mode` or is given it, and go on until there is an outcome."""
     if mode is CallerMode.CALLBACK:
         request = request.with_headers({"Callback-Url": receiver.url})
     first = await client.start(request)
-    talk = Talk(client, receiver, mode, first, poll_every)
+    talk = Talk(client, receiver, mode, first, poll_every, stoppable)
     talk.check(first)
     return await CONVERSATIONS[mode](talk)
 

@@ -9,9 +9,10 @@ import pytest
 
 from gateway.core.modes import CALLER_MODES, CallerMode, UpstreamMode
 from gateway.simulator import Settings
+from gateway.simulator.settings import Trigger
 from tests.matrix.conftest import Stage
 from tests.matrix.conversations import AS_OBSERVED, CONVERSATIONS, Ending, converse, monitor_of
-from tests.matrix.ways import SLUGS, Way, ways
+from tests.matrix.ways import RELEASED, SLUGS, Way, ways
 from tests.support.rig import policy
 
 DURATION = 0.3
@@ -27,7 +28,7 @@ ARGUMENTS = {
 QUICK = policy(hold=100, caller_mode=None)
 """A caller that says nothing is answered as the trigger answers."""
 
-SIMULATOR = Settings(leg=0.1)
+SIMULATOR = Settings(leg=0.1, triggers={RELEASED: Trigger()})
 POLL_EVERY = 0.05
 
 
@@ -51,8 +52,10 @@ async def _check(stage: Stage, way: Way, caller: CallerMode | None, upstream: Up
     client = stage.client if way.name == "asked" else stage.signed_only
     mode = AS_OBSERVED[upstream] if caller is None else caller
     request = way.request(caller, {"id": way.name, **ARGUMENTS})
-    ending = await converse(client, stage.receiver, mode, request, poll_every=POLL_EVERY)
+    jobs = upstream is UpstreamMode.JOBS
+    ending = await converse(client, stage.receiver, mode, request, poll_every=POLL_EVERY, stoppable=jobs)
     assert stage.started_once(way.name)
+    assert ("cancel" in ending.first.links) == (jobs and mode is not CallerMode.SYNC)
     view = await monitor_of(client, ending.first)
     assert view["status"] == ending.job_status
     assert view["mode"] == ("upstream" if caller is None else caller.value)
@@ -60,7 +63,7 @@ async def _check(stage: Stage, way: Way, caller: CallerMode | None, upstream: Up
     if upstream is UpstreamMode.FORGET:
         check_dispatched(ending)
     else:
-        _check_outcome(ending, mode)
+        _check_outcome(ending, mode, fields=not jobs)
         assert ending.ended_at >= stage.ended_at(way.name)
         assert ending.legs >= LEGS.get(mode, 0)
 
@@ -69,12 +72,13 @@ LEGS = {CallerMode.ASYNC: 2, CallerMode.LONG_POLL: 2, CallerMode.STREAM: 1}
 """How many answers at least come before the outcome of a job that takes a while."""
 
 
-def _check_outcome(ending: Ending, mode: CallerMode) -> None:
+def _check_outcome(ending: Ending, mode: CallerMode, *, fields: bool) -> None:
+    """See that it is the job's. `fields`: with the fields of the trigger's answer, of which the Jobs API knows none."""
     assert (ending.status, ending.job_status) == (200, "succeeded")
     assert ending.body == OUTPUT
     assert ending.headers["Content-Type"] == "application/json; charset=utf-8"
     if mode is not CallerMode.CALLBACK:  # whose header is the delivery's own
-        assert ending.headers["X-Robot"] == "r2"
+        assert ending.headers.get("X-Robot") == ("r2" if fields else None)
 
 
 def check_dispatched(ending: Ending) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.core.policy import HOUR, MINUTE, SECOND
+from gateway.simulator import Settings
 from gateway.web.settings import Route
 from tests.matrix.client import Answer, Request, check_about_job
 from tests.matrix.conftest import Stage
@@ -24,6 +25,9 @@ SLACK = 0.5
 
 AMBIGUOUS = policy(reconcile_wait=VERDICT_WITHIN * SECOND, unknown_ttl=1 * HOUR, caller_mode=None)
 """As on a route where something can reconcile, though nothing does."""
+
+BLIND = Settings(list_lag=1e9)
+"""A tenant whose lists name no job: it is asked what became of starts, and never knows."""
 
 
 def arguments(**more: object) -> bytes:
@@ -53,7 +57,7 @@ async def test_a_passed_deadline_is_504_in_every_mode(virtual, caller: CallerMod
     mode = AS_OBSERVED[upstream] if caller is None else caller
     async with virtual(routes=(route,)) as stage:
         request = way.request(caller, {"id": "a", "duration": 600})
-        ending = await converse(stage.client, stage.receiver, mode, request)
+        ending = await converse(stage.client, stage.receiver, mode, request, stoppable=upstream is UpstreamMode.JOBS)
         assert ending.status == 504
         assert ending.headers["Content-Type"] == "application/problem+json"
         check_problem(ending.body, "job-deadline", ending.first.job_id)
@@ -69,7 +73,7 @@ async def test_a_passed_deadline_is_504_in_every_mode(virtual, caller: CallerMod
 @pytest.mark.parametrize("caller", [CallerMode.SYNC, CallerMode.LONG_POLL, None])
 async def test_a_blocked_caller_of_an_unknown_job_waits_for_the_verdict_and_is_told(virtual, caller, upstream):
     """502 `upstream-ambiguous` after `reconcile_wait`: it may have run, and it is not sent again."""
-    async with virtual(routes=(_ambiguous(upstream),), policy=AMBIGUOUS) as stage:
+    async with virtual(routes=(_ambiguous(upstream),), policy=AMBIGUOUS, simulator=BLIND) as stage:
         answer = await stage.client.start(_request(caller))
         hops = 0
         while answer.status == 303:
@@ -78,7 +82,7 @@ async def test_a_blocked_caller_of_an_unknown_job_waits_for_the_verdict_and_is_t
         assert hops == (1 if caller is CallerMode.LONG_POLL else 0)
         assert VERDICT_WITHIN <= answer.at <= VERDICT_WITHIN + SLACK
         _check_ambiguous(answer)
-        await _check_urls(stage, answer)
+        await _check_urls(stage, answer, stoppable=upstream is UpstreamMode.JOBS)
         assert stage.started_once("a")
 
 
@@ -98,11 +102,11 @@ async def test_the_wait_for_a_verdict_is_no_longer_than_the_callers(virtual, sai
 @pytest.mark.parametrize("caller", [CallerMode.ASYNC, CallerMode.FORGET, CallerMode.CALLBACK])
 async def test_an_accepting_mode_answers_the_same(virtual, caller, upstream):
     """Nobody is told that an unknown job was accepted."""
-    async with virtual(routes=(_ambiguous(upstream),)) as stage:
+    async with virtual(routes=(_ambiguous(upstream),), simulator=BLIND) as stage:
         answer = await stage.client.start(_request(caller).with_headers({"Callback-Url": stage.receiver.url}))
         assert VERDICT_WITHIN <= answer.at <= VERDICT_WITHIN + SLACK
         _check_ambiguous(answer)
-        await _check_urls(stage, answer)
+        await _check_urls(stage, answer, stoppable=upstream is UpstreamMode.JOBS)
         assert stage.receiver.pending(answer.job_id) == 0
 
 
@@ -169,13 +173,13 @@ def _check_ambiguous(answer: Answer) -> None:
     assert answer.links["monitor"] == json.loads(answer.body)["monitor"]
 
 
-async def _check_urls(stage: Stage, answer: Answer) -> None:
+async def _check_urls(stage: Stage, answer: Answer, *, stoppable: bool = False) -> None:
     """See that poll, wait and result answer the same as the call did, at once."""
     links = (await monitor_of(stage.client, answer))["links"]
     began = asyncio.get_running_loop().time()
     for name, mode in (("poll", CallerMode.ASYNC), ("wait", CallerMode.LONG_POLL)):
         again = await stage.client.get(links[name])
-        check_about_job(again, answer.job_id, mode)
+        check_about_job(again, answer.job_id, mode, stoppable=stoppable)
         _check_ambiguous(again)
     _check_ambiguous(await stage.client.get(links["result"]))
     assert asyncio.get_running_loop().time() - began < SLACK

@@ -29,14 +29,19 @@ ARGUMENTS = {
 PATIENT = policy(caller_mode=None, max_hops=40)
 """Ten minutes are more holds than a route allows unless it says so."""
 
-TOLD_WITHIN = {UpstreamMode.ASYNC: 17.0, UpstreamMode.LONG_POLL: 0.5}
+TOLD_WITHIN = {UpstreamMode.ASYNC: 17.0, UpstreamMode.LONG_POLL: 0.5, UpstreamMode.JOBS: 17.0}
 """Seconds from the job's end until the gateway knows: a held leg ends with the job, a status is next read within the
 ceiling of 15 s, a tenth for the jitter, and the time of a read."""
 
 ASKED_WITHIN = {CallerMode.ASYNC: 16.0}
 """What a caller adds that asks when it was told to, in whole seconds."""
 
-CALLS = {UpstreamMode.ASYNC: range(40, 101), UpstreamMode.LONG_POLL: range(24, 27), UpstreamMode.FORGET: range(1, 2)}
+CALLS = {
+    UpstreamMode.ASYNC: range(40, 101),
+    UpstreamMode.LONG_POLL: range(24, 27),
+    UpstreamMode.FORGET: range(1, 2),
+    UpstreamMode.JOBS: range(40, 101),
+}
 """Calls of the upstream: a leg of a long poll is held for 25 s; a status is read less often the older the job is."""
 
 
@@ -48,8 +53,10 @@ async def test_a_long_job_is_told_of_in_time_and_cheaply(virtual, caller: Caller
     mode = AS_OBSERVED[upstream] if caller is None else caller
     async with virtual(routes=(way.route(PATIENT),)) as stage:
         began = asyncio.get_running_loop().time()
-        ending = await converse(stage.client, stage.receiver, mode, way.request(caller, ARGUMENTS))
+        request, stoppable = way.request(caller, ARGUMENTS), upstream is UpstreamMode.JOBS
+        ending = await converse(stage.client, stage.receiver, mode, request, stoppable=stoppable)
         assert stage.started_once("a")
+        assert stage.running.simulator.counters.lists == 0
         assert stage.upstream_calls() - _doubly_counted(upstream) in CALLS[upstream]
         assert ending.answered_at - began <= _answered_within(caller, mode, upstream)
         if upstream is UpstreamMode.FORGET:
@@ -74,7 +81,7 @@ def _answered_within(caller: CallerMode | None, mode: CallerMode, upstream: Upst
     if mode is CallerMode.LONG_POLL or caller is None:
         return 26
     # An accepting mode waits for the start's answer, but not for a whole first leg.
-    return 0.1 if upstream is UpstreamMode.ASYNC else 2.1
+    return 2.1 if upstream is UpstreamMode.LONG_POLL else 0.1
 
 
 async def test_a_sync_caller_may_wait_longer_than_the_upstream_holds_anyone(virtual):
