@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from gateway.cli_callbacks import callbacks_app
+from gateway.cli_jobs import jobs_app
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 keyring_app = typer.Typer(help="Keys for sealing, links and hashes.", no_args_is_help=True)
 app.add_typer(keyring_app, name="keyring")
+app.add_typer(jobs_app, name="jobs")
 app.add_typer(callbacks_app, name="callbacks")
 
 

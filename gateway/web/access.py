@@ -23,6 +23,8 @@ from gateway.worker.acceptances import REMEMBERED
 _PROOF_TIMEOUT = 10 * SECOND
 
 _PROVE = "make a call that the upstream accepts with this token, then repeat this one"
+_NO_JOB = "no job has this id"
+_OVER = "its outcome was kept for the route's retention, which is over, or it was erased"
 _NOT_FOUND = "no job has this id, or it is not yours"
 
 
@@ -42,8 +44,20 @@ async def readable(request: web.Request, gateway: Gateway, job_id: str) -> Job:
         if signed or caller is None or await _owns(gateway, job, caller):
             return job
     elif job is Gone.TOMBSTONE and (signed or caller is None or await _owned(gateway, job_id, caller)):
-        raise JobExpired("its outcome was kept for the route's retention, which is over", job_id=job_id)
+        raise JobExpired(_OVER, job_id=job_id)
     raise NotFound(_NOT_FOUND)
+
+
+async def of_operator(gateway: Gateway, job_id: str) -> Job:
+    """Return a job for an operator of the gateway, whosever it is. Raises `NotFound`, `JobExpired`."""
+    if not is_id(job_id):
+        raise NotFound(_NO_JOB)
+    job = await _find(gateway, job_id)
+    if isinstance(job, Job):
+        return job
+    if job is Gone.TOMBSTONE:
+        raise JobExpired(_OVER, job_id=job_id)
+    raise NotFound(_NO_JOB)
 
 
 async def check_change(request: web.Request, gateway: Gateway, job: Job, *, share: int = 0) -> None:

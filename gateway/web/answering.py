@@ -39,7 +39,8 @@ async def answer(
         job = watch.job
         note(request, job=job)
         urls = call.urls(job)
-        fields = (*replies.about_job(job_id, urls, _applied(call, job)), *extra)
+        about = replies.about_job(job_id, urls, _applied(call, job))
+        fields = replies.for_operator(job_id) if call.for_operator else (*about, *extra)
         match step:
             case Reply(status, headers, body):
                 return replies.response(status, (*headers, *fields), body)

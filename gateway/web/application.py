@@ -5,9 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.store.port import StoreDown
-from gateway.web import callbacks, calls, commands, dead_letters, jobs
+from gateway.web import callbacks, calls, commands, dead_letters, jobs, operators
 from gateway.web.gateway import GATEWAY, Gateway
-from gateway.web.middlewares import MIDDLEWARES, finish_headers, render_problems
+from gateway.web.middlewares import MIDDLEWARES, check_hygiene, finish_headers, render_problems
+from gateway.web.operators import check_operator
 
 
 def data_application(gateway: Gateway) -> web.Application:
@@ -42,13 +43,20 @@ def data_application(gateway: Gateway) -> web.Application:
 
 def admin_application(gateway: Gateway) -> web.Application:
     """Return the admin port's application."""
-    app = web.Application(middlewares=(render_problems,))
+    app = web.Application(
+        # Whatever is refused, by hygiene or for its origin, is a problem document.
+        middlewares=(render_problems, check_hygiene, check_operator),
+        client_max_size=gateway.settings.max_body,
+    )
     app[GATEWAY] = gateway
     app.on_response_prepare.append(finish_headers)
     app.router.add_routes(
         [
             web.get("/healthz", health),
             web.get("/readyz", ready),
+            web.get("/-/jobs/{id}", operators.show),
+            web.post("/-/jobs/{id}/cancel", operators.cancel),
+            web.post("/-/jobs/{id}/resolve", operators.resolve),
             web.get("/-/callbacks", dead_letters.show),
             web.get("/-/callbacks/secret", dead_letters.secret),
             web.post("/-/callbacks/{id}/redeliver", dead_letters.redeliver),

@@ -26,6 +26,11 @@ def about_job(job_id: str, urls: JobUrls, applied: str | None = None) -> Headers
     return (("Job-Id", job_id), *mode, ("Link", urls.link_header), NO_STORE)
 
 
+def for_operator(job_id: str) -> Headers:
+    """Return the fields of an answer to an operator: no link to what is the owner's."""
+    return (("Job-Id", job_id), NO_STORE)
+
+
 def response(status: int, headers: Headers, body: bytes) -> web.Response:
     """Return a response; bodies of statuses that have none are left out (RFC 9110 6.4.1)."""
     fields = CIMultiDict((name, _writable(value)) for name, value in headers)

@@ -165,5 +165,6 @@ def present(found: Job | Gone, job_id: str) -> Job:
     if isinstance(found, Job):
         return found
     if found is Gone.TOMBSTONE:
-        raise JobExpired("its outcome was kept for the route's retention, which is over", job_id=job_id)
+        over = "its outcome was kept for the route's retention, which is over, or it was erased"
+        raise JobExpired(over, job_id=job_id)
     raise NotFound("no job has this id, or it is not yours")
