@@ -23,6 +23,8 @@ def test_all_keys_of_a_job_share_a_slot(partition):
         KEYS.tombstone(job_id),
         KEYS.watchers(job_id),
         KEYS.delivery(make_id(partition, secrets.token_bytes(16))),
+        KEYS.deliveries(job_id),
+        KEYS.dead(partition, "failed"),
         KEYS.idempotency(partition_of(job_id), "ab" * 32),
         KEYS.followed(partition, "replica"),
     ]
