@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import redis.asyncio
 
+from gateway.core.delivery import DeliveryState
 from gateway.store.port import Canceling, Created, Gone, Saved, StoreDown
 from gateway.store.redis import connect
 from gateway.store.settings import StoreSettings
@@ -36,6 +37,14 @@ def verbs(store, row):
         "offer_credential": store.offer_credential(row.id, b"sealed"),
         "save": store.save(save_of(change(row)), "a"),
         "save_delivery": store.save_delivery(delivery, 1, "a", keep=KEEP),
+        "redeliver": store.redeliver(delivery, 1, "a", keep=KEEP),
+        "attach": store.attach(delivery, "a"),
+        "deliveries": store.deliveries(row.id),
+        "read_delivery": store.read_delivery(delivery.id),
+        "dead_letters": store.dead_letters(DeliveryState.FAILED, limit=9),
+        "silence": store.silence("0f" * 32, keep=KEEP),
+        "is_silent": store.is_silent("0f" * 32),
+        "unsilence": store.unsilence("0f" * 32),
         "watch": store.watch(row.id, "w"),
         "wakes": all_of(store.wakes("w")),
         "beat": store.beat("a", join=True),

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from aiohttp import web
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from gateway.auth.keyring import generate, parse
 from gateway.caller.links import JobUrls
@@ -24,6 +24,7 @@ from gateway.worker.callback_secrets import CallbackSecrets
 from gateway.worker.guard import Guard
 from gateway.worker.postman import Postman
 from gateway.worker.settings import CallbackSettings
+from gateway.worker.vault import Vault
 from tests.caller.calls import policy
 from tests.core.strategies import in_state
 from tests.worker.doubles import OnePolicy
@@ -71,16 +72,22 @@ async def post(receiver):
     """Deliver `job` to the receiver once, under these settings; return the attempt and the hint."""
     postmen = []
 
-    async def posted(job: Job, body: bytes = b"", *, settings=LOOPBACK, host="127.0.0.1", path="/hook", now=None):
+    async def posted(
+        job: Job, body: bytes = b"", *, settings=LOOPBACK, host="127.0.0.1", path="/hook", now=None, ring=RING,
+        callback_secrets=(), subject=b"",
+    ):  # fmt: skip
+        policies = OnePolicy(policy(callback_secrets=callback_secrets))
         postman = Postman(
             settings,
             Guard(settings),
-            OnePolicy(policy()),
-            CallbackSecrets(settings, OnePolicy(policy()), RING),
+            policies,
+            CallbackSecrets(settings, policies, ring),
             urls=lambda job: JobUrls("https://gate.example", job.id, "sig"),
         )
         postmen.append(postman)
-        delivery = Delivery("03delivery", job.id, f"http://{host}:{receiver.port}{path}", created=0, due=0)
+        delivery = Delivery(
+            "03delivery", job.id, f"http://{host}:{receiver.port}{path}", created=0, due=0, subject=subject
+        )
         return await postman.deliver(delivery, job, body, now or round(time.time() * 1000))
 
     yield posted
@@ -124,6 +131,84 @@ async def test_a_configured_secret(receiver, post):
     await post(ended(JSON_OUTCOME), JSON_OUTCOME.body, settings=settings)
     ((headers, body),) = receiver.came
     assert Webhook(secret).verify(body, headers) == {"sum": 3}
+
+
+def secret_of(number: int) -> str:
+    """Return a secret as Standard Webhooks writes it."""
+    return "whsec_" + base64.b64encode(bytes([number]) * 24).decode()
+
+
+NEW, OLD, OTHER = secret_of(1), secret_of(2), secret_of(3)
+
+
+def verifies(secret: str | bytes, came: tuple[dict, bytes]) -> bool:
+    """Whether the unmodified verifier takes a delivery under a secret."""
+    headers, body = came
+    try:
+        Webhook(secret).verify(body, headers)
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+async def test_all_current_secrets_sign(receiver, post):
+    """A receiver changes from the old one to the new one when it likes."""
+    settings = CallbackSettings(allow=LOOPBACK.allow, insecure=True, secrets=(NEW, OLD))
+    await post(ended(JSON_OUTCOME), JSON_OUTCOME.body, settings=settings)
+    (came,) = receiver.came
+    assert [verifies(secret, came) for secret in (NEW, OLD, OTHER)] == [True, True, False]
+    assert [part[:3] for part in came[0]["webhook-signature"].split(" ")] == ["v1,", "v1,"]
+
+
+async def test_a_route_signs_with_its_own(receiver, post):
+    """And with none of the gateway's."""
+    settings = CallbackSettings(allow=LOOPBACK.allow, insecure=True, secrets=(OTHER,))
+    await post(ended(JSON_OUTCOME), JSON_OUTCOME.body, settings=settings, callback_secrets=(NEW, OLD))
+    assert [verifies(secret, receiver.came[0]) for secret in (NEW, OLD, OTHER)] == [True, True, False]
+
+
+async def test_each_caller_has_secrets_of_its_own(receiver, post):
+    """One from each key of the ring, whoever the record's principal is hashed as."""
+    old, new = generate(), generate()
+    ring, former = parse(new + old), parse(old)
+    job = ended(JSON_OUTCOME)
+    for keys in (ring, former):  # sealed before the rotation, and after it
+        delivery_of = {"subject": Vault(keys).seal_subject(job.id, "me")}
+        await post(job, JSON_OUTCOME.body, ring=ring, **delivery_of)
+    secrets = CallbackSecrets(LOOPBACK, OnePolicy(policy()), ring)
+    assert len(secrets.of("me")) == 2
+    assert secrets.of("me")[1:] == CallbackSecrets(LOOPBACK, OnePolicy(policy()), former).of("me")
+    for came in receiver.came:
+        assert all(verifies(secret, came) for secret in secrets.of("me"))
+        assert not any(verifies(secret, came) for secret in secrets.of("you"))
+
+
+async def test_whose_secret_signs_is_not_known(receiver, post):
+    """The key that sealed it is gone: nothing goes out unsigned, and the reason is on record."""
+    job = ended(JSON_OUTCOME)
+    attempt, _ = await post(job, ring=parse(generate()), subject=Vault(parse(generate())).seal_subject(job.id, "me"))
+    assert (attempt.status, receiver.came) == (None, [])
+    assert attempt.error.startswith("CannotSign: no key of the keyring")
+
+
+async def test_every_try_is_signed_anew(receiver, post):
+    """Its own timestamp, under the same id."""
+    now = round(time.time() * 1000)
+    for later in (0, 60_000):
+        await post(ended(JSON_OUTCOME), JSON_OUTCOME.body, now=now + later)
+    first, second = (headers for headers, _ in receiver.came)
+    assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) == 60
+    assert first["webhook-signature"] != second["webhook-signature"]
+    assert first["webhook-id"] == second["webhook-id"]
+    assert all(verifies(SECRET, came) for came in receiver.came)
+
+
+async def test_a_host_that_is_no_name(post):
+    """An error like any other, and no defect: a label may have 63 characters."""
+    settings = CallbackSettings(allow=("127.0.0.0/8",), insecure=True, timeout=2_000)
+    attempt, _ = await post(ended(JSON_OUTCOME), settings=settings, host=f"{'a' * 70}.example")
+    assert attempt.status is None
+    assert attempt.error
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00\xff\x80", b"x" * 400_000], ids=["empty", "binary", "400 kB"])
@@ -182,11 +267,17 @@ async def test_an_answer_is_on_record(receiver, post):
 
 @pytest.mark.parametrize(
     ("retry_after", "hint"),
-    [("120", 120_000), ("0", 0), ("-5", 0), ("soon", 0), ("9" * 30, 0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0)],
-)
+    [
+        ("120", 120_000), ("0", 0), ("-5", 0), ("soon", 0), ("9" * 30, 0),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
+        ("Sat, 01 Jan 2000 00:10:00 GMT", 600_000),
+        ("Sat, 01 Jan 2000 00:10:00 -0000", 0),
+    ],
+)  # fmt: skip
 async def test_retry_after(receiver, post, retry_after: str, hint: int):
-    """Seconds; anything else says nothing."""
-    receiver.status, receiver.headers = 503, {"Retry-After": retry_after}
+    """Seconds, or a date by the receiver's own clock; anything else says nothing."""
+    date = "Sat, 01 Jan 2000 00:00:00 GMT"
+    receiver.status, receiver.headers = 503, {"Retry-After": retry_after, "Date": date}
     attempt, said = await post(ended(JSON_OUTCOME))
     assert (attempt.status, said) == (503, hint)
 
