@@ -1,6 +1,7 @@
 """An origin that plays scripts: what bytes it sends for each request, and how it ends the connection."""
 
 import asyncio
+import contextlib
 import re
 import socket
 import struct
@@ -28,23 +29,35 @@ class RawOrigin:
         """One entry for each request received."""
         self.left = asyncio.Event()
         self._tls = tls
-        self._handlers = set()
+        self._handlers = {}
+        """The connections, by the task that serves each."""
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, *_):
+        # What has just connected is handed to `_accept` within a few turns of the loop; asyncio would lose it, and
+        # leave its socket open, if the server were closed in between.
+        for _ in range(5):
+            await asyncio.sleep(0)
         self._server.close()
         for handler in self._handlers:
             handler.cancel()
         await asyncio.gather(*self._handlers, return_exceptions=True)
+        for writer in self._handlers.values():
+            # One that was canceled before its first step has closed nothing.
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    def _accept(self, reader, writer):
+        self.connections += 1
+        self._handlers[asyncio.get_running_loop().create_task(self._serve(reader, writer))] = writer
 
     async def _serve(self, reader, writer):
-        self.connections += 1
-        self._handlers.add(asyncio.current_task())
         try:
             while True:
                 await self._receive(reader)
@@ -54,7 +67,6 @@ class RawOrigin:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client has gone, or the test is over
         finally:
-            self._handlers.discard(asyncio.current_task())
             writer.close()
 
     async def _receive(self, reader):
