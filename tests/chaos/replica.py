@@ -40,17 +40,22 @@ class Process:
         return self._process is not None and self._process.returncode is None
 
     async def start(self, session: aiohttp.ClientSession, path: str = "/-/healthz") -> None:
-        """Start it, again and again if it cannot, until it answers at `path`."""
-        async with asyncio.timeout(_UP_WITHIN):
-            while True:
-                with self.log.open("ab") as log:
-                    self._process = await asyncio.create_subprocess_exec(
-                        sys.executable, *self._arguments, stdin=asyncio.subprocess.DEVNULL,
-                        stdout=log, stderr=log, env=self._env,
-                    )  # fmt: skip
-                if await self._answers(session, path):
-                    return
-                await asyncio.sleep(_AGAIN)
+        """Start it, again and again if it cannot, until it answers at `path`. Raises `RuntimeError` with its log."""
+        try:
+            async with asyncio.timeout(_UP_WITHIN):
+                await self._spawn()
+                while not await self._answers(session, path):
+                    await asyncio.sleep(_AGAIN)
+                    await self._spawn()
+        except TimeoutError:
+            raise RuntimeError(f"{self.name} does not start; its log ends: {self.log.read_text()[-2000:]}") from None
+
+    async def _spawn(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, *self._arguments, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self._env,
+            )  # fmt: skip
 
     async def _answers(self, session: aiohttp.ClientSession, path: str) -> bool:
         """Wait until it answers (true) or ends (false)."""

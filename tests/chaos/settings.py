@@ -65,7 +65,7 @@ store:
   prefix: {prefix}
   durability: disk
   lease: {lease}ms
-  timeout: 1s
+  timeout: {timeout}ms
 callbacks: {{allow: [127.0.0.0/8], insecure: on, timeout: 2s}}
 log: {{format: json, level: info}}
 defaults:
@@ -100,6 +100,8 @@ def config(settings: Settings, *, listen: int, store: int, upstream: int, upstre
         prefix=PREFIX,
         drain=round(settings.drain * 1000),
         lease=round(settings.lease * 1000),
+        # A command that takes longer than the lease would lose the jobs: the configuration refuses that.
+        timeout=round(settings.lease * 1000 * 2 / 3),
         wait=round(settings.wait * 1000),
         hold=round(settings.hold * 1000),
         start_wait=round(settings.start_wait * 1000),

@@ -59,13 +59,12 @@ def _silence(view: View, call: str) -> bool:
 def bounded_reads(view: View) -> Iterator[Violation]:
     """A job is read about as often as the floor between two reads allows, and no more."""
     for call, counted in view.upstream.items():
-        for job in view.jobs.get(call, ()):
-            record = view.records.get(job)
-            if record is None or record.finished is None:
-                continue
-            allowed = (record.finished - record.created) / 1000 * _READS_A_SECOND + _READS_MORE
-            if counted.reads > allowed:
-                yield Violation("I11 reads", f"{counted.reads} reads, at most {allowed:.0f} expected", call, job)
+        records = [view.records[job] for job in view.jobs.get(call, ()) if job in view.records]
+        lived = [(record.finished - record.created) / 1000 for record in records if record.finished is not None]
+        allowed = sum(lived) * _READS_A_SECOND + _READS_MORE
+        if records and counted.reads > allowed:
+            what = f"{counted.reads} reads, at most {allowed:.0f} expected"
+            yield Violation("I11 reads", what, call, records[0].job)
 
 
 CHECKS = (once, exactly_once, refused, bounded_reads)
