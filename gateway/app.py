@@ -219,6 +219,7 @@ class Assembly:
             random=secrets.token_bytes,
             deliver=self.deliveries.follow,
             lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first
+            holds=lambda: self.leases.holds(),  # noqa: PLW0108 - so do leases
             failed=_defect,
             answer_unsaved=self._config.worker.answer_unsaved,
         )
@@ -236,6 +237,7 @@ class Assembly:
             took=_taken_over,
             failed=_defect,
             lease=self._config.store.lease,
+            granted=self._config.store.granted,
         )
 
     @cached_property

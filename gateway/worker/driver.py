@@ -29,6 +29,8 @@ from gateway.worker.saver import Saver
 from gateway.worker.schedule import Schedule
 from gateway.worker.tasks import Tasks
 
+_AFTER_LAPSE = 1 * SECOND
+
 _AFTER_DEFECT = 5 * SECOND
 
 _SUSPECT = 3
@@ -43,7 +45,7 @@ class Driver:
     """Follows jobs.
 
     `random` gives bytes for ids; `deliver` is handed the deliveries that ends create; `lost` is told of jobs that
-    another replica has taken over, `failed` of defects.
+    another replica has taken over, `failed` of defects; `holds` says whether nobody can have taken any over yet.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Driver:
         random: Callable[[int], bytes],
         deliver: Callable[[Delivery, str], None],
         lost: Callable[[str], None],
+        holds: Callable[[], bool],
         failed: Callable[[BaseException], None],
         answer_unsaved: int = 500,
     ) -> None:
@@ -74,6 +77,7 @@ class Driver:
         self._random = random
         self._deliver = deliver
         self._lost = lost
+        self._holds = holds
         self._failed = failed
         self._answer_unsaved = answer_unsaved / 1000
         self._saver = Saver(store, vault, policies, clock, random=random, failed=failed)
@@ -276,6 +280,10 @@ class Driver:
             # After a crash nobody would know that this start was sent.
             lost = StoreUnavailable("the store has lost the job; nothing was sent")
             await self._advance(entry, e.StartRefused(problem_outcome(lost), frees_key=True))
+            return None
+        if not self._holds():
+            # Something stood still since the intent was on its way: others may be finding out what became of the start.
+            await self._advance(entry, e.StartPostponed(self._clock.now() + _AFTER_LAPSE, "the lease had run out"))
             return None
         step = asyncio.current_task()
         assert step is not None, "a step is a task"

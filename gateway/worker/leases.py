@@ -7,6 +7,7 @@ a replica that was only paused comes back as a new incarnation, and takes over f
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,10 @@ _BEATS_PER_LEASE = 4
 
 _JUST_AFTER = 0.002
 """Seconds: a lease still holds in its last millisecond."""
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the process is stopped, and on Linux while the machine sleeps. An event loop's own time may stand still
+until its next turn."""
 
 _LOOKED_AT_FOR = 600.0
 """Seconds for which a dead incarnation is looked at again: a process that was paused, or a command that the network
@@ -51,7 +56,7 @@ class _Dead:
 
 
 class Leases:
-    """Keeps this replica's lease.
+    """Keeps this replica's lease. `granted` is how long (ms) a heartbeat counts, `elapsed` a clock in seconds.
 
     `new_name` gives a fresh incarnation's name; `took` is told of whom how many rows were taken over from, `failed` of
     defects.
@@ -69,6 +74,8 @@ class Leases:
         took: Callable[[str, int], None],
         failed: Callable[[BaseException], None],
         lease: int,
+        granted: int,
+        elapsed: Callable[[], float] = lambda: time.clock_gettime(_CLOCK),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -79,6 +86,9 @@ class Leases:
         self._took = took
         self._failed = failed
         self._interval = lease / 1000 / _BEATS_PER_LEASE
+        self._granted = granted / 1000
+        self._elapsed = elapsed
+        self._holds_until = 0.0
         self.incarnation = new_name()
         self.healthy = False
         """Whether the last heartbeat came through."""
@@ -120,6 +130,10 @@ class Leases:
             except Exception as error:  # noqa: BLE001 - without a heartbeat all jobs here would be lost to others
                 self.healthy, self._next = False, None
                 self._failed(error)
+
+    def holds(self) -> bool:
+        """Whether the lease holds for certain: what others will find out about this replica's jobs, they do not yet."""
+        return self._elapsed() < self._holds_until
 
     def hurry(self) -> None:
         """Beat at once: somebody is said to have gone."""
@@ -170,8 +184,9 @@ class Leases:
 
     async def _beat(self, *, join: bool = False) -> Beat:
         loop = asyncio.get_running_loop()
-        asked = loop.time()
+        asked, begun = loop.time(), self._elapsed()
         beat = await self._store.beat(self.incarnation, join=join)
+        self._holds_until = begun + self._granted if beat.alive else 0.0
         self._clock.synchronise(beat.now, asked, loop.time())
         self._next = beat.next
         return beat

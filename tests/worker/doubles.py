@@ -191,6 +191,8 @@ class Bench:
     delivered: list[tuple[object, str]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
+    holds: bool = True
+    """Whether the driver's replica has its lease."""
 
     def new(self, *, bearer: str | None = "bearer-1", **fields: object) -> NewJob:
         """Return a job that was just accepted, sealed as the store gets it."""
@@ -281,6 +283,7 @@ async def bench(**rules: object) -> AsyncIterator[Bench]:
         random=lambda size: next(counter).to_bytes(size, "big"),
         deliver=lambda delivery, follower: parts.delivered.append((delivery, follower)),
         lost=parts.lost.append,
+        holds=lambda: parts.holds,
         failed=failed.append,
     )
     try:

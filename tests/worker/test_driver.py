@@ -590,3 +590,17 @@ async def test_a_save_is_complete():
         assert len({save.operation for save in saves}) == 3
         assert [save.body for save in saves] == [None, None, OK.body]
         assert saves[-1].tombstone == msgspec.structs.replace(Policy()).retention + Policy().tombstone
+
+
+async def test_a_start_waits_for_the_lease():
+    """It had run out when the intent was saved: nothing is sent, and nobody told of a doubt, until it holds again."""
+    async with bench() as it:
+        it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [ENDED]
+        it.holds = False
+        job_id = await it.followed()
+        await asyncio.sleep(3)
+        assert it.upstream.starts == []
+        assert (await it.saved(job_id)).state is State.ACCEPTED
+        it.holds = True
+        await it.until(job_id, State.SUCCEEDED)
+        assert len(it.upstream.starts) == 1

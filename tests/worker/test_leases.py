@@ -70,6 +70,8 @@ async def replicas():
                 took=lambda former, rows: made.took_from.append((former, rows)),
                 failed=made.failed.append,
                 lease=round(LEASE * 1000),
+                granted=it.store.inner._settings.granted,
+                elapsed=asyncio.get_running_loop().time,
             )
             return made
 
@@ -282,6 +284,25 @@ async def test_what_others_have_taken_stays_theirs():
         assert two.followed == [(new.job.id, "two-a")]
         assert one.followed == []
         assert (one.leases.incarnation, one.dropped[0]) == ("one-b", "one-b")
+
+
+async def test_a_replica_knows_until_when_its_lease_holds():
+    """From when the heartbeat was sent, and again once it has another name: whoever starts jobs asks for it."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        assert not one.leases.holds()
+        await one.leases.join(alone=False)
+        one.run()
+        await asyncio.sleep(60)
+        assert one.leases.holds()
+        it.store.down.add("beat")
+        await asyncio.sleep(0.9 * LEASE - 2.6)
+        assert one.leases.holds()
+        await asyncio.sleep(2.7)
+        assert not one.leases.holds()
+        it.store.down.clear()
+        await asyncio.sleep(3)
+        assert (one.leases.incarnation, one.leases.holds()) == ("one-b", True)
 
 
 async def test_a_short_outage_costs_nothing():
