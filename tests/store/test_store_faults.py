@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 
+import hiredis
 import msgspec
 import pytest
 import redis.asyncio
@@ -227,3 +229,58 @@ async def test_more_commands_than_connections_wait_their_turn(own_server):
     answers = await asyncio.gather(*(store.create(new(row), "a", keep=KEEP) for row in rows))
     assert answers == [Created()] * len(rows)
     await store.close()
+
+
+REFUSALS = (
+    "LOADING Redis is loading the dataset in memory",
+    "READONLY You can't write against a read only replica.",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "CLUSTERDOWN Hash slot not served",
+    "MOVED 3999 127.0.0.1:6381",
+    "ASK 3999 127.0.0.1:6381",
+    "TRYAGAIN Multiple keys request during rehashing of slot",
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+    "NOREPLICAS Not enough good replicas to write.",
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    "NOAUTH Authentication required.",
+    "NOPERM User u has no permissions to run the command",
+    "ERR max number of clients reached",
+    "ERR unknown command",
+)
+
+
+@contextlib.asynccontextmanager
+async def refusing(refusal):
+    """Run a server that greets its clients and then answers everything alike; give its URL."""
+
+    async def serve(reader, writer):
+        asked = hiredis.Reader()
+        while data := await reader.read(1 << 16):
+            asked.feed(data)
+            while (command := asked.gets()) is not False:
+                writer.write(b"%1\r\n+proto\r\n:3\r\n" if command[0] == b"HELLO" else f"-{refusal}\r\n".encode())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.split()[0])
+async def test_whatever_a_server_refuses_with_is_a_store_that_is_down(refusal):
+    """For each verb, and without waiting."""
+    async with refusing(refusal) as url:
+        store = connect(SETTINGS, url)
+        await all_down(store, job())
+        await store.close()
+
+
+async def test_a_server_that_was_demoted_is_left():
+    """The name may lead to another by now: a connection to it would be good for ever, and for nothing."""
+    async with refusing("READONLY You can't write against a read only replica.") as url:
+        store = connect(SETTINGS, url)
+        with pytest.raises(StoreDown, match="replica"):
+            await store.create(new(job()), "a", keep=KEEP)
+        assert not any(connection.is_connected for connection in store._redis.connection_pool._available_connections)
+        await store.close()

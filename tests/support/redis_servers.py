@@ -75,7 +75,8 @@ class RedisServer:
         arguments: tuple[str, ...] = (),
     ) -> None:
         self._binary = binary
-        self._directory = directory
+        self.directory = directory
+        """Its working directory."""
         self._arguments = arguments or ("--appendonly", "yes" if appendonly else "no", "--save", "")
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,7 +105,7 @@ class RedisServer:
             if self._becomes_ready(port):
                 self.port, self.ready_after = port, time.monotonic() - began
                 return
-        raise RuntimeError(f"{self._binary} did not start:\n{(self._directory / 'server.log').read_text()}")
+        raise RuntimeError(f"{self._binary} did not start:\n{(self.directory / 'server.log').read_text()}")
 
     def kill(self) -> None:
         """`kill -9`: what was acknowledged survives only with `appendonly`."""
@@ -114,9 +115,9 @@ class RedisServer:
             self._process = None
 
     def _spawn(self, port: int) -> None:
-        fixed = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory))
+        fixed = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.directory))
         command = [self._binary, *self._arguments, *fixed, *self._options]
-        with (self._directory / "server.log").open("ab") as log:
+        with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _becomes_ready(self, port: int) -> bool:
