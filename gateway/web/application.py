@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.store.port import StoreDown
-from gateway.web import callbacks, calls, commands, dead_letters, jobs, operators
+from gateway.web import callbacks, calls, chosen, commands, dead_letters, jobs, operators
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.middlewares import MIDDLEWARES, check_hygiene, finish_headers, render_problems
 from gateway.web.operators import check_operator
@@ -24,6 +24,7 @@ def data_application(gateway: Gateway) -> web.Application:
             web.get("/-/healthz", health),
             web.get("/-/readyz", ready),
             web.options("/-/jobs/{id}{below:(/[a-z]+)?}", jobs.preflight),
+            web.put("/-/jobs/{id}", chosen.put),
             web.route("*", "/-/jobs/{id}", jobs.show),
             web.route("*", "/-/jobs/{id}/poll", jobs.poll),
             web.route("*", "/-/jobs/{id}/wait", jobs.wait),

@@ -25,7 +25,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     if request.method == "DELETE":
         return await commands.delete(request)
     if request.method not in {"GET", "HEAD"}:
-        raise MethodNotAllowed(headers=(("Allow", "GET, HEAD, DELETE"),))
+        raise MethodNotAllowed(headers=(("Allow", "GET, HEAD, PUT, DELETE, OPTIONS"),))
     wait = number(request.query.get("wait"))
     return await _answer(request, views.show, wait=wait * SECOND)
 

@@ -16,11 +16,15 @@ _CALL_PREFIX = "/-/call/"
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """The route of a request, and the mode that its path demands."""
+    """What a call is of: its route, the arguments in its query, the mode that its path demands."""
 
     route: Route
     query: str | None
     mode: str | None = None
+    method: str = "POST"
+    """The verb that the trigger is called with."""
+    chosen_id: str | None = None
+    """The id that the caller chose for the job."""
 
     def upstream_url(self, base: str, query: str | None) -> str:
         """Return the URL of the route's trigger below the upstream's `base`."""
@@ -40,8 +44,8 @@ class RoutePolicies:
         return self._policies.get(route, self._default)
 
 
-def find(settings: WebSettings, raw_target: str) -> Destination:
-    """Return where a request is to go. Raises `BadRequest`, `NotATrigger`."""
+def find(settings: WebSettings, raw_target: str, method: str) -> Destination:
+    """Return what a request calls. Raises `BadRequest`, `NotATrigger`."""
     try:
         target = parse_target(raw_target)
     except BadTarget as error:
@@ -51,7 +55,7 @@ def find(settings: WebSettings, raw_target: str) -> Destination:
         mode, _, rest = target.path[len(_CALL_PREFIX) :].partition("/")
         target = Target(f"/{rest}", target.query, target.authority)
     route = _configured(settings, target.path) if settings.routes else _passed_through(settings, target)
-    return Destination(route, target.query, mode)
+    return Destination(route, target.query, mode, method)
 
 
 def _configured(settings: WebSettings, path: str) -> Route:

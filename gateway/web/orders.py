@@ -1,0 +1,127 @@
+"""From a request to an order: which trigger or process, what is sent, and what is to be known of the call later."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.auth.principal import Caller
+from gateway.caller.arguments import Arguments
+from gateway.caller.choosing import Choice, Said
+from gateway.core.errors import BadCallback, BadRequest, CancelUnavailable
+from gateway.core.jobs_api import start_request
+from gateway.core.modes import CallerMode, UpstreamMode
+from gateway.core.plan import stoppable
+from gateway.core.policy import SECOND, Policy
+from gateway.core.preferences import parse as parse_preferences
+from gateway.core.start import StartRequest
+from gateway.web.answering import caller_origin
+from gateway.web.forwarding import upstream_headers
+from gateway.web.gateway import GATEWAY
+from gateway.web.routing import Destination
+from gateway.worker.intake import Order
+
+_MAX_KEY = 255
+_MAX_DIGITS = 10
+
+
+def said(request: web.Request, destination: Destination, arguments: Arguments) -> Said:
+    """Return everything in a request that speaks of its mode."""
+    headers = request.headers
+    return Said(
+        prefix=destination.mode,
+        header=headers.get("Call-Mode"),
+        argument=arguments.call_mode,
+        accept=", ".join(headers.getall("Accept", ())),
+        preferences=parse_preferences(headers.getall("Prefer", ()), max_wait=destination.route.policy.wait // 1000),
+        on_timeout=headers.get("Call-On-Timeout"),
+    )
+
+
+def order(
+    request: web.Request, destination: Destination, caller: Caller, arguments: Arguments, choice: Choice
+) -> Order:
+    """Return the order of a call. Raises `BadRequest`, `BadCallback`, `CancelUnavailable`, `BadArgumentsProblem`."""
+    gateway, route = request.app[GATEWAY], destination.route
+    key = _idempotency_key(request, destination)
+    named = key is not None or destination.chosen_id is not None
+    compared = named or route.policy.deduplicate is not None or route.policy.coalesce
+    return Order(
+        route=route.name,
+        policy=route.policy,
+        principal=caller.principal,
+        token=caller.token,
+        former=tuple(principal for principal, _ in caller.former),
+        bearer=None if gateway.own_credential else caller.bearer,
+        mode=choice.mode,
+        start=start(request, destination, arguments),
+        idempotency_key=key,
+        chosen_id=destination.chosen_id,
+        arguments=_compared(destination, arguments) if compared else "",
+        cancel_after=_cancel_after(request, route.policy),
+        callback_url=_callback_url(request, route.policy, choice),
+        subject=caller.subject,
+        origin=caller_origin(request),
+        trace=request.headers.get("traceparent"),
+    )
+
+
+def start(request: web.Request, destination: Destination, arguments: Arguments) -> StartRequest:
+    """Return what starts the job of a call, but for what is particular to the job."""
+    base, policy = request.app[GATEWAY].upstream_url, destination.route.policy
+    if policy.upstream_mode is UpstreamMode.JOBS:
+        return start_request(base, policy.binding.folder, arguments.as_object())
+    query, body = arguments.asking(policy.upstream_mode)
+    return StartRequest(
+        method=destination.method,
+        url=destination.upstream_url(base, query),
+        headers=upstream_headers(request.headers, arguments.content_type),
+        body=body,
+    )
+
+
+def _compared(destination: Destination, arguments: Arguments) -> str:
+    """Return what two calls must have in common to be one.
+
+    What the caller said, and not what is made of it: a call is the same under a changed configuration. An id that the
+    caller chose is the job's on any route, a key is on its own.
+    """
+    call = f"{destination.method} {arguments.query or ''}\n{arguments.body.hex()}"
+    return call if destination.chosen_id is None else f"{destination.route.name}\n{call}"
+
+
+def _idempotency_key(request: web.Request, destination: Destination) -> str | None:
+    """Return the key, bare or as the quoted string that the draft asks for."""
+    value = request.headers.get("Idempotency-Key")
+    if value is None:
+        return None
+    if destination.chosen_id is not None:
+        raise BadRequest("the id in the path is this call's key; there is no place for an `Idempotency-Key`")
+    key = value.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key or len(key) > _MAX_KEY or not key.isascii() or not key.isprintable():
+        raise BadRequest(f"`Idempotency-Key` has 1 to {_MAX_KEY} printable ASCII characters")
+    return key
+
+
+def _cancel_after(request: web.Request, policy: Policy) -> int | None:
+    """Return after how long (ms) the caller wants its job to be canceled."""
+    value = request.headers.get("Cancel-After")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < _MAX_DIGITS and int(value) > 0):
+        raise BadRequest("`Cancel-After` is a number of whole seconds, 1 or more")
+    if not stoppable(policy):
+        raise CancelUnavailable("this route gives no way to stop a job that was started, so it would run on")
+    return int(value) * SECOND
+
+
+def _callback_url(request: web.Request, policy: Policy, choice: Choice) -> str | None:
+    url = request.headers.get("Callback-Url")
+    if choice.mode is CallerMode.CALLBACK:
+        url = url or policy.callback_url
+        if url is None:
+            raise BadCallback("the mode `callback` needs a `Callback-Url`, or a callback_url of the route")
+    if url is not None:
+        request.app[GATEWAY].callbacks.check(url)
+    return url
