@@ -180,6 +180,7 @@ def _web(keys: GatewayKeys) -> WebSettings:
         drain=keys.drain,
         drain_notice=_drain_notice(keys),
         keep_alive=keys.keep_alive,
+        hook_secrets=keys.webhooks.secrets,
     )
 
 

@@ -161,6 +161,13 @@ class CallbackKeys(Keys):
     """Deliver to http: receivers too."""
 
 
+class HookKeys(Keys):
+    """Orchestrator's own webhooks, which only have the jobs that they tell of looked at sooner."""
+
+    secrets: Annotated[tuple[k.Text, ...], _LIST] = _WEB.hook_secrets
+    """What Orchestrator signs them with, one secret or several; without any, /-/hooks/orchestrator takes none."""
+
+
 class LogKeys(Keys):
     """The log, which goes to standard error."""
 
@@ -311,6 +318,7 @@ class GatewayKeys(Keys):
     store: StoreKeys = StoreKeys()
     limits: LimitKeys = LimitKeys()
     callbacks: CallbackKeys = CallbackKeys()
+    webhooks: HookKeys = HookKeys()
     log: LogKeys = LogKeys()
     defaults: PolicyKeys = PolicyKeys()
     """The policy of every route, and of pass-through."""
@@ -329,6 +337,7 @@ def sections() -> dict[str, type[Keys]]:
         "store": StoreKeys,
         "limits": LimitKeys,
         "callbacks": CallbackKeys,
+        "webhooks": HookKeys,
         "log": LogKeys,
         "defaults": PolicyKeys,
         "defaults.deduplicate": DeduplicateKeys,

@@ -14,9 +14,10 @@ from gateway.config.errors import Fault, Key
 from gateway.config.interpolation import Interpolated
 from gateway.config.model import sections
 
-_SECRET = frozenset(
-    {"bearer", "keyring", "secret", "password", "sentinel_password", "url", "callback_url", "public_url"}
-)
+_SECRET = frozenset({
+    "bearer", "keyring", "secret", "secrets", "callback_secrets", "password", "sentinel_password", "url",
+    "callback_url", "public_url",
+})  # fmt: skip
 """Keys whose values are secrets, or are URLs in which people write them."""
 _LONGEST = 60
 _PLAIN = {

@@ -54,5 +54,7 @@ class WebSettings(msgspec.Struct, frozen=True):
     """How long blocked callers are waited for when the replica stops."""
     drain_notice: int = 0
     """For how much of that, at least, calls are taken as ever: a load balancer takes a while to see readiness fail."""
+    hook_secrets: tuple[str, ...] = ()
+    """What Orchestrator signs its webhooks with; without any, none are taken."""
     keep_alive: int = 75_000
     """How long an idle connection is kept."""

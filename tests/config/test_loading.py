@@ -95,6 +95,7 @@ upstream: {url: https://h/orchestrator_/, bearer: tok, allowed_hosts: [Blob.exam
 store: {data_dir: jobs, durability: disk, prefix: cm, lease: 20s, timeout: 1s, answer_unsaved: 50ms}
 limits: {body: 64KiB, answer: 2MiB, connections: 9}
 callbacks: {allow: [hooks.example], timeout: 3s, insecure: on}
+webhooks: {secrets: [one, other]}
 log: {format: json, level: debug}
 """)
     assert (config.web.listen, config.web.admin) == (Address("::1", 8081), None)
@@ -113,6 +114,7 @@ log: {format: json, level: debug}
     assert config.store == StoreSettings(
         data_dir=tmp_path / "jobs", durability="disk", prefix="cm", lease=20_000, timeout=1_000
     )
+    assert config.web.hook_secrets == ("one", "other")
     assert config.worker.answer_unsaved == 50
     assert (config.worker.callbacks.allow, config.worker.callbacks.insecure) == (("hooks.example",), True)
     assert (config.auth.keyring, config.auth.keyring_file) == ("k1:AAAA", None)
@@ -410,6 +412,9 @@ def test_the_file_is_named_as_it_was_given(tmp_path, monkeypatch):
         "store: {{url: 'redis://:{s}@\u2100'}}",
         "store: {{password: [{s}], sentinel_password: {{{{{s}: 1}}}}}}",
         "callbacks: {{secret: {s}}}",
+        "callbacks: {{secrets: [{s}]}}",
+        "webhooks: {{secrets: {s}}}",
+        "defaults: {{callback_secrets: [{s}]}}",
         "defaults: {{callback_url: 'ftp://h?key={s}'}}",
         "log: {{level: '${{env:S}}'}}",
         "listen: '${{env:S}}'",
