@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.config import bindings
 from gateway.config.errors import Fault, Key
 from gateway.config.mapping import callbacks, keyring_given, policy, route_name
-from gateway.config.model import GatewayKeys, JobsApiKeys, PolicyKeys, RouteKeys, StoreKeys, UpstreamKeys
+from gateway.config.model import GatewayKeys, PolicyKeys, RouteKeys, StoreKeys
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import OnDisconnect, Policy, SameCall
+from gateway.core.policy import Policy
 from gateway.store.address import Address, Topology, parse
 from gateway.worker.guard import Guard, Refused
 
@@ -38,7 +39,7 @@ def _ports(keys: GatewayKeys) -> Iterator[Fault]:
 def _credentials(keys: GatewayKeys) -> Iterator[Fault]:
     """The gateway's own credential must not serve a whole network by oversight."""
     upstream = keys.upstream
-    if _own_credential(keys) and not _is_loopback(keys.listen.host) and not keys.auth:
+    if bindings.own_credential(keys) and not _is_loopback(keys.listen.host) and not keys.auth:
         yield Fault(
             ("listen",),
             f"is beyond loopback, and upstream.{'bearer' if upstream.bearer else 'oauth'} would serve whoever reaches"
@@ -49,15 +50,6 @@ def _credentials(keys: GatewayKeys) -> Iterator[Fault]:
             yield Fault((*key, "oauth"), "is a credential, and so is bearer; keep one")
         if holder and holder.oauth and holder.oauth.token_url and holder.oauth.authority:
             yield Fault((*key, "oauth", "authority"), "says where tokens are had, and so does token_url; keep one")
-
-
-def _own_credential(keys: GatewayKeys) -> bool:
-    """Return whether calls go upstream under a credential of the gateway's own."""
-    return _has_credential(keys.upstream)
-
-
-def _has_credential(keys: UpstreamKeys | JobsApiKeys) -> bool:
-    return bool(keys.bearer or keys.oauth)
 
 
 def _is_loopback(host: str) -> bool:
@@ -122,7 +114,7 @@ def _policies(keys: GatewayKeys) -> Iterator[Fault]:
         for fault in _policy(keys, route, policy(keys, route), ("routes", index)):
             if (fault.key[-1], fault.message) not in already:
                 yield fault
-        yield from _bound(keys, route, policy(keys, route), ("routes", index))
+        yield from bindings.bound(keys, route, policy(keys, route), ("routes", index))
 
 
 def _policy(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Iterator[Fault]:
@@ -131,7 +123,7 @@ def _policy(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Ite
         yield Fault((*key, "start_retry"), "must not be longer than wait, after which nobody waits for the start")
     if meant.pace.floor > meant.pace.ceiling:
         yield Fault((*key, "poll_floor"), "must not be longer than poll_ceiling")
-    yield from _doubts(keys, meant, key)
+    yield from bindings.doubts(keys, meant, key)
     if meant.callback_url:
         yield from _callback_url(keys, meant.callback_url, (*key, "callback_url"))
 
@@ -151,54 +143,6 @@ def _modes(keys: GatewayKeys, said: PolicyKeys, meant: Policy, key: Key) -> Iter
         yield Fault((*key, "caller_mode"), f"is {meant.caller_mode}, which modes leaves out; name one of modes")
     if meant.caller_mode is CallerMode.CALLBACK and not keys.callbacks.allow:
         yield Fault((*key, "caller_mode"), "is callback, and callbacks are off; name the receivers in callbacks.allow")
-
-
-def _doubts(keys: GatewayKeys, meant: Policy, key: Key) -> Iterator[Fault]:
-    """Check what finds, shares and cancels jobs."""
-    binding = meant.binding
-    if binding.correlation and not binding.api:
-        yield Fault((*key, "correlation"), "is for finding jobs by the Jobs API; say `jobs_api: on` in upstream")
-    if not _own_credential(keys) and meant.deduplicate and SameCall.CALLER not in meant.deduplicate.by:
-        yield Fault(
-            (*key, "deduplicate", "by"),
-            "must name caller: without a credential of the gateway's own, one caller's outcome would be another's",
-        )
-    # Whether the defaults' jobs can be found is each route's to say, where there are routes.
-    if meant.binding.findable or (key == ("defaults",) and keys.routes):
-        return
-    for name, cancels in (
-        ("cancel_after", meant.cancel_after),
-        ("on_disconnect", meant.on_disconnect is OnDisconnect.CANCEL),
-    ):
-        if cancels:
-            yield Fault((*key, name), "needs a way to cancel: `jobs_api: on` in upstream, and correlation or mode Jobs")
-
-
-def _bound(keys: GatewayKeys, route: RouteKeys, meant: Policy, key: Key) -> Iterator[Fault]:
-    """Check what a route starts: a trigger, or by mode Jobs a process."""
-    binding = meant.binding
-    if meant.upstream_mode is not UpstreamMode.JOBS:
-        if route.trigger is None:
-            yield Fault((*key, "trigger"), f"is missing. {RouteKeys.model_fields['trigger'].description}")
-        for name in ("process", "release"):
-            if getattr(route, name):
-                yield Fault((*key, name), "is for `upstream_mode: Jobs`; a trigger starts what it is bound to itself")
-        return
-    mode = (*key, "upstream_mode")
-    if not binding.startable:
-        yield Fault(mode, "is Jobs, which starts a process; name it by process, or by release")
-    if route.process and route.release:
-        yield Fault((*key, "release"), "says what is started, and so does process; keep one")
-    if binding.folder is None:
-        yield Fault((*key, "folder"), "is missing: a process is started in a folder")
-    if not binding.api:
-        yield Fault(mode, "is Jobs; say `jobs_api: on` in upstream")
-    elif not _own_credential(keys) and (keys.upstream.jobs_api and _has_credential(keys.upstream.jobs_api)):
-        yield Fault(
-            mode,
-            "is Jobs, which upstream.jobs_api's own credential would start for callers that nobody has asked who they"
-            " are; leave that credential out, or give upstream one",
-        )
 
 
 def _callback_url(keys: GatewayKeys, url: str, key: Key) -> Iterator[Fault]:

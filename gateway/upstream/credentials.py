@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.core.exchange import Answer, Exchanged, Failure, Reason, Request
+from gateway.core.exchange import Answer, Exchanged, Failure, Request
 from gateway.upstream.port import Client
 
 
@@ -23,8 +23,11 @@ class Credential(Protocol):
         """Whether it is the gateway's own, rather than the caller's."""
         ...
 
-    async def bearer(self, callers: str | None) -> str | Failure | None:
-        """Return the token to send, given the caller's; None sends none. `Failure`: there is none to be had now."""
+    async def bearer(self, callers: str | None, *, timeout: float) -> str | Failure | None:
+        """Return the token to send, given the caller's; None sends none. `Failure`: none was to be had in time.
+
+        `timeout` is seconds.
+        """
         ...
 
     def refused(self, token: str) -> bool:
@@ -37,7 +40,7 @@ class PassedOn:
 
     own = False
 
-    async def bearer(self, callers: str | None) -> str | None:
+    async def bearer(self, callers: str | None, *, timeout: float) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Return the caller's."""
         return callers
 
@@ -54,7 +57,7 @@ class FixedBearer:
     def __init__(self, token: str) -> None:
         self._token = token
 
-    async def bearer(self, callers: str | None) -> str:  # noqa: ARG002 - callers have no credential here
+    async def bearer(self, callers: str | None, *, timeout: float) -> str:  # noqa: ARG002 - it is there, and nobody's
         """Return it."""
         return self._token
 
@@ -84,21 +87,14 @@ class Authorized:
         anything else, so what was refused for its token did nothing, were it a start.
         """
         deadline = asyncio.get_running_loop().time() + timeout
-        token = await self._token(callers, timeout)
+        token = await self._credential.bearer(callers, timeout=timeout)
         exchanged = await self._send(request, token, deadline, max_idle)
         if isinstance(token, str) and isinstance(exchanged, Answer) and exchanged.status == 401:
             left = deadline - asyncio.get_running_loop().time()
             if self._credential.refused(token) and left > 0:
-                other = await self._token(callers, left)
+                other = await self._credential.bearer(callers, timeout=left)
                 return await self._send(request, other, deadline, max_idle) if isinstance(other, str) else exchanged
         return exchanged
-
-    async def _token(self, callers: str | None, timeout: float) -> str | Failure | None:
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._credential.bearer(callers)
-        except TimeoutError:
-            return Failure(Reason.TIMEOUT, sent=False, detail="no token came in time")
 
     async def _send(
         self, request: Request, token: str | Failure | None, deadline: float, max_idle: float | None

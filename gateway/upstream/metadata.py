@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from aiohttp_client_cache.session import CachedSession
 
 
+_TOKEN_TIMEOUT = 15.0
+
+
 class Metadata:
     """Reads documents, from the cache where they are there. `ca_file`: a PEM file instead of the system's trust."""
 
@@ -77,7 +80,7 @@ class TriggerIds:
         """Return the id (a GUID) of the trigger with the path `slug` in a folder."""
         if slug is None:
             return Trouble("the route names no trigger that could be looked up (trigger_id)")
-        token = await self._credential.bearer(where.bearer)
+        token = await self._credential.bearer(where.bearer, timeout=_TOKEN_TIMEOUT)
         if isinstance(token, Failure):
             return Trouble(f"the trigger was not looked up: {token.detail}")
         authorization = () if token is None else (("Authorization", f"Bearer {token}"),)

@@ -78,7 +78,7 @@ class ClientCredentials:
         """After a failure: when the next fetch may be."""
         self._replaced = float("-inf")
 
-    async def bearer(self, callers: str | None) -> str | Failure:  # noqa: ARG002 - callers have no credential here
+    async def bearer(self, callers: str | None, *, timeout: float) -> str | Failure:  # noqa: ARG002 - it is not theirs
         """Return the token, fetching it where there is none, and renewing it in the background where it is time."""
         now = asyncio.get_running_loop().time()
         token = self._token
@@ -88,8 +88,12 @@ class ClientCredentials:
             return token.text
         if self._fetching is None and now < self._not_before:
             return self._failure
-        # Others wait for it too: one that gives up must not take it away from them.
-        await asyncio.shield(self._fetch())
+        try:
+            async with asyncio.timeout(timeout):
+                # Others wait for it too: one that gives up must not take it away from them.
+                await asyncio.shield(self._fetch())
+        except TimeoutError:
+            return Failure(Reason.TIMEOUT, sent=False, detail="no token came in time")
         return self._failure if self._token is None or self._failures else self._token.text
 
     def refused(self, token: str) -> bool:

@@ -90,6 +90,7 @@ REFUSED = [
         "upstream: {url: 'https://h', jobs_api: {bearer: b}}\n" + PROCESS,
         "routes[0].upstream_mode: is Jobs, which upstream.jobs_api's own credential would start for callers",
     ),
+    (JOBS_API + PROCESS + "    track: off\n    caller_mode: forget\n", "routes[0].track: cannot be off in mode Jobs"),
     (UPSTREAM + "defaults: {cancel_after: 1m}\n", "defaults.cancel_after: needs a way to cancel"),
     (JOBS_API + ROUTE + "    on_disconnect: cancel\n", "routes[0].on_disconnect: needs a way to cancel"),
     (

@@ -66,24 +66,24 @@ def credential(tasks):
 async def test_two_hundred_waiters_cost_one_token(credential):
     """Whoever comes while a token is fetched waits for that one."""
     own, client = credential(Issuer(takes=1.0))
-    tokens = await asyncio.gather(*(own.bearer(None) for _ in range(200)))
+    tokens = await asyncio.gather(*(own.bearer(None, timeout=30.0) for _ in range(200)))
     assert (set(tokens), len(client.requests)) == ({"t1"}, 1)
 
 
 async def test_a_waiter_that_gives_up_takes_the_token_from_nobody(credential):
     """The fetch is everybody's."""
     own, client = credential(Issuer(takes=1.0))
-    first = asyncio.ensure_future(own.bearer(None))
+    first = asyncio.ensure_future(own.bearer(None, timeout=30.0))
     await asyncio.sleep(0.5)
     first.cancel()
-    assert await own.bearer(None) == "t1"
+    assert await own.bearer(None, timeout=30.0) == "t1"
     assert len(client.requests) == 1
 
 
 async def test_what_is_asked(credential):
     """RFC 6749, 4.4.2: a form; the tenant's name in the field that a standalone server reads."""
     own, client = credential(Issuer())
-    await own.bearer("a caller's own")
+    await own.bearer("a caller's own", timeout=30.0)
     (asked,) = client.requests
     assert (asked.method, asked.url) == ("POST", ENDPOINT)
     assert dict(asked.headers)["Content-Type"] == "application/x-www-form-urlencoded"
@@ -100,12 +100,12 @@ async def test_a_token_is_renewed_before_it_expires_and_nobody_waits(credential)
     """At some time between 70 and 85 % of its life, by whoever calls then, in the background."""
     issuer = Issuer(lifetime=1000, takes=5.0)
     own, client = credential(issuer)
-    await own.bearer(None)
+    await own.bearer(None, timeout=30.0)
     loop = asyncio.get_running_loop()
     for _ in range(300):
         await asyncio.sleep(10)
         before = loop.time()
-        assert isinstance(await own.bearer(None), str)
+        assert isinstance(await own.bearer(None, timeout=30.0), str)
         assert loop.time() == before
     assert 3 <= len(client.requests) <= 5
 
@@ -113,24 +113,24 @@ async def test_a_token_is_renewed_before_it_expires_and_nobody_waits(credential)
 async def test_an_expired_token_is_never_sent(credential):
     """After a pause as long as its life, its next user waits for another."""
     own, _ = credential(Issuer(lifetime=100))
-    assert await own.bearer(None) == "t1"
+    assert await own.bearer(None, timeout=30.0) == "t1"
     await asyncio.sleep(100)
-    assert await own.bearer(None) == "t2"
+    assert await own.bearer(None, timeout=30.0) == "t2"
 
 
 async def test_a_renewal_that_fails_costs_nothing_while_the_token_lives(credential):
     """The old one serves on; the next try is not before a pause."""
     issuer = Issuer(lifetime=1000)
     own, client = credential(issuer)
-    await own.bearer(None)
+    await own.bearer(None, timeout=30.0)
     issuer.failing = [Answer(503, (), b"")]
     await asyncio.sleep(900)
-    assert [await own.bearer(None) for _ in range(3)] == ["t1"] * 3
+    assert [await own.bearer(None, timeout=30.0) for _ in range(3)] == ["t1"] * 3
     await asyncio.sleep(1)
-    assert await own.bearer(None) == "t1"
+    assert await own.bearer(None, timeout=30.0) == "t1"
     await asyncio.sleep(0.1)
     assert len(client.requests) == 3
-    assert await own.bearer(None) == "t2"
+    assert await own.bearer(None, timeout=30.0) == "t2"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_a_failure_says_what_and_repeats_no_secret(credential, answer, rea
     issuer = Issuer()
     issuer.failing = [answer]
     own, _ = credential(issuer)
-    failure = await own.bearer(None)
+    failure = await own.bearer(None, timeout=30.0)
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.sent) == (reason, False)
     assert said in failure.detail
@@ -162,19 +162,19 @@ async def test_failures_are_paused_after(credential):
     issuer = Issuer()
     issuer.failing = [answered(503, None, ("Retry-After", "20"))]
     own, client = credential(issuer)
-    failures = [await own.bearer(None) for _ in range(100)]
+    failures = [await own.bearer(None, timeout=30.0) for _ in range(100)]
     assert all(isinstance(failure, Failure) for failure in failures)
     await asyncio.sleep(19)
-    assert isinstance(await own.bearer(None), Failure)
+    assert isinstance(await own.bearer(None, timeout=30.0), Failure)
     assert len(client.requests) == 1
     await asyncio.sleep(1.1)
-    assert await own.bearer(None) == "t1"
+    assert await own.bearer(None, timeout=30.0) == "t1"
 
 
 async def test_an_endpoint_that_cannot_be_found_is_a_failure(credential):
     """The discovery said why."""
     own, client = credential(Issuer(), Trouble("the authority was away"))
-    failure = await own.bearer(None)
+    failure = await own.bearer(None, timeout=30.0)
     assert "the authority was away" in failure.detail
     assert client.requests == []
 
@@ -183,14 +183,14 @@ async def test_a_lifetime_that_is_not_said_is_short(credential):
     """RFC 6749, 5.1: `expires_in` is only recommended. Some servers send it as text."""
     issuer = Issuer(lifetime=None)
     own, client = credential(issuer)
-    await own.bearer(None)
+    await own.bearer(None, timeout=30.0)
     await asyncio.sleep(299)
-    assert await own.bearer(None) == "t2"
+    assert await own.bearer(None, timeout=30.0) == "t2"
     issuer.lifetime = "7200"
     await asyncio.sleep(300)
-    assert await own.bearer(None) == "t3"
+    assert await own.bearer(None, timeout=30.0) == "t3"
     await asyncio.sleep(3600)
-    assert await own.bearer(None) == "t3"
+    assert await own.bearer(None, timeout=30.0) == "t3"
     assert len(client.requests) == 3
 
 
@@ -224,7 +224,7 @@ async def test_many_refused_at_once_cost_one_token(credential):
     upstream = Orchestrator(Issuer(takes=1.0), "t2")
     own, client = credential(upstream)
     calls = Authorized(client, own)
-    await own.bearer(None)
+    await own.bearer(None, timeout=30.0)
     exchanged = await asyncio.gather(*(calls.exchange(CALL, None, timeout=5.0) for _ in range(50)))
     assert {each.status for each in exchanged} == {200}
     assert (upstream.issuer.issued, upstream.tokens.count("t2")) == (2, 50)
