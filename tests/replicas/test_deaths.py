@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 
@@ -28,6 +29,7 @@ class Row:
     answer: tuple[int, str | None]
     after: int
     why: str
+    path: str = "/t/folder/async"
 
 
 ROWS = (
@@ -42,6 +44,13 @@ ROWS = (
     Row("after-end", 1, EXACT, 1, "the outcome is in the store"),
 )
 
+JOBS = "upstream_mode: Jobs, process: add, folder: Shared, reconcile_wait: 6s"
+JOBS_ROWS = (
+    Row("after-intent", 0, AMBIGUOUS, 0, "no job has this job's id, which is no proof that none ever will", "/add"),
+    Row("after-start", 1, EXACT, 1, "the job that has this job's id is found, and followed", "/add"),
+)
+"""In mode `Jobs`, where whoever takes a job over can look for it."""
+
 
 def tag(row: Row, method: str) -> str:
     """Name a job."""
@@ -51,7 +60,8 @@ def tag(row: Row, method: str) -> str:
 async def call(replica: Replica, row: Row, method: str, **fields: str) -> Answer:
     """Call a trigger and wait for the outcome, under a key of the job's own."""
     headers = {"Idempotency-Key": tag(row, method), **fields}
-    return await replica.caller.start(method, json={"id": tag(row, method), "duration": 0.3}, headers=headers)
+    arguments = {"id": tag(row, method), "duration": 0.3}
+    return await replica.caller.start(method, row.path, json=arguments, headers=headers)
 
 
 async def dies(replica: Replica, row: Row) -> None:
@@ -78,32 +88,43 @@ async def _cut(replica: Replica, row: Row, method: str) -> bool:
 
 async def test_a_death_at_any_arrow_loses_no_job_and_starts_none_twice(tmp_path, redis_url):
     """All rows at once: a replica for each, and one that survives them."""
-    survivor = len(ROWS)
-    patches = {n: [f"hold@{row.point}"] for n, row in enumerate(ROWS)}
+    await all_die(ROWS, tmp_path, redis_url)
+
+
+async def test_a_lost_start_is_found_where_jobs_can_be(tmp_path, redis_url):
+    """In mode `Jobs` a doubt is resolved by looking, never by starting again."""
+    settings = f"routes: [{{path: /add, {JOBS}}}]\n"
+    await all_die(JOBS_ROWS, tmp_path, redis_url, upstream_settings="jobs_api: on", settings=settings)
+
+
+async def all_die(rows: tuple[Row, ...], tmp_path: Path, redis_url: str, **settings: str) -> None:
+    """Have a replica die at the point of each row, and see what the one that is left makes of it."""
+    survivor = len(rows)
+    patches = {n: [f"hold@{row.point}"] for n, row in enumerate(rows)}
     async with replicas(
-        redis_url, tmp_path, count=survivor + 1, patches=patches, store_settings="answer_unsaved: 60s"
+        redis_url, tmp_path, count=survivor + 1, patches=patches, store_settings="answer_unsaved: 60s", **settings
     ) as it:
         async with asyncio.TaskGroup() as group:
-            for replica, row in zip(it.each, ROWS, strict=False):
+            for replica, row in zip(it.each, rows, strict=False):
                 group.create_task(dies(replica, row))
 
         def starts() -> dict[str, int]:
             return {
                 tag(row, method): it.simulator.starts_by_argument.get(tag(row, method), 0)
-                for row in ROWS
+                for row in rows
                 for method in METHODS
             }
 
-        before = {tag(row, method): row.before for row in ROWS for method in METHODS}
+        before = {tag(row, method): row.before for row in rows for method in METHODS}
         await eventually(lambda: _true(starts() == before), within=20)
         seen = {}
-        for row in ROWS:
+        for row in rows:
             for method in METHODS:
                 answer = await call(it[survivor], row, method)
                 assert answer.problem or answer.json["id"] == tag(row, method)
                 seen[tag(row, method)] = (answer.status, answer.problem)
-        assert seen == {tag(row, method): row.answer for row in ROWS for method in METHODS}
-        assert starts() == {tag(row, method): row.after for row in ROWS for method in METHODS}
+        assert seen == {tag(row, method): row.answer for row in rows for method in METHODS}
+        assert starts() == {tag(row, method): row.after for row in rows for method in METHODS}
 
 
 async def _true(what: bool) -> bool:

@@ -42,7 +42,7 @@ from gateway.store import codec
 from gateway.store import redis as redis_store
 from gateway.store.port import Beat, Save, Saved
 from gateway.store.redis import RedisStore
-from gateway.upstream.triggers import Triggers
+from gateway.upstream.orchestrator import Orchestrator
 from gateway.worker.postman import Postman
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
@@ -81,11 +81,11 @@ POINTS = {
     # It is said, and no byte has left.
     "after-intent": Point(RedisStore, "save", after=True, condition=_saves(State.STARTING)),
     # The upstream has answered the start, which only this process knows.
-    "after-start": Point(Triggers, "start", after=True),
+    "after-start": Point(Orchestrator, "start", after=True),
     # The upstream's answer is in the store.
     "after-running": Point(RedisStore, "save", after=True, condition=_saves(State.RUNNING)),
     # Any read of a status or an output has been answered.
-    "after-read": Point(Triggers, "read", after=True),
+    "after-read": Point(Orchestrator, "read", after=True),
     # The outcome has been read, which only this process knows.
     "before-end": Point(RedisStore, "save", condition=_saves()),
     # The outcome is in the store, and nobody has been told.
@@ -173,13 +173,13 @@ def no_take_over(_: str) -> None:
 
 def start_twice(_: str) -> None:
     """Every start is sent a second time, as a careless client does that repeats what was answered with an error."""
-    original: Callable[..., Awaitable[Any]] = Triggers.start
+    original: Callable[..., Awaitable[Any]] = Orchestrator.start
 
-    async def start(self: Triggers, *args: Any, **kwargs: Any) -> Any:
+    async def start(self: Orchestrator, *args: Any, **kwargs: Any) -> Any:
         await original(self, *args, **kwargs)
         return await original(self, *args, **kwargs)
 
-    _replace(Triggers, "start", start)
+    _replace(Orchestrator, "start", start)
 
 
 def wall_clock(seconds: str) -> None:

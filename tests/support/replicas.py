@@ -176,17 +176,18 @@ async def replicas(
     lease: float = LEASE,
     urls: Mapping[int, str] | None = None,
     store_settings: str = "",
+    upstream_settings: str = "",
     settings: str = "",
 ) -> AsyncIterator[Replicas]:
     """Run `count` replicas. `patches`, `env`, `urls`: of single ones, by number; `urls` are their roads to the store.
 
-    `settings` are more lines of their configuration, `store_settings` more keys of its store.
+    `settings` are more lines of their configuration, `store_settings` and `upstream_settings` more keys of its parts.
     """
     prefix = with_store(redis_url).prefix
     async with simulated(simulator) as (running, origin), contextlib.AsyncExitStack() as stack:
         config = directory / "replicas.yaml"
         config.write_text(
-            f"upstream: {{url: {origin}{BASE_PATH}}}\n"
+            f"upstream: {{url: {origin}{BASE_PATH}{', ' * bool(upstream_settings)}{upstream_settings}}}\n"
             f"store: {{url: '{redis_url}', prefix: {prefix}, timeout: 1s, lease: {round(lease * 1000)}ms"
             f"{', ' * bool(store_settings)}{store_settings}}}\n{settings}"
         )
