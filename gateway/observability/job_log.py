@@ -61,7 +61,7 @@ class JobLog:
             delivery=delivery.id,
             job=delivery.job_id,
             state=delivery.state.value,
-            attempt=len(delivery.attempts),
+            attempt=delivery.made,
             status=last.status,
             error=last.error,
             took_ms=last.took,
