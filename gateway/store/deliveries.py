@@ -27,17 +27,20 @@ class DeliveryVerbs:
     def _script(self, name: str) -> Script:
         raise NotImplementedError
 
+    def _durable(self, name: str) -> Script:
+        raise NotImplementedError
+
     @cached_property
     def _save_delivery(self) -> Script:
         return self._script("save_delivery")
 
     @cached_property
     def _attach(self) -> Script:
-        return self._script("attach")
+        return self._durable("attach")
 
     @cached_property
     def _redeliver(self) -> Script:
-        return self._script("redeliver")
+        return self._durable("redeliver")
 
     async def save_delivery(self, delivery: Delivery, revision: int, follower: str, *, keep: int) -> Saved:
         """See the port."""

@@ -96,11 +96,11 @@ class RedisStore(DeliveryVerbs):
 
     @cached_property
     def _cancel(self) -> Script:
-        return self._script("cancel")
+        return self._durable("cancel")
 
     @cached_property
     def _verdict(self) -> Script:
-        return self._script("verdict")
+        return self._durable("verdict")
 
     @cached_property
     def _announce(self) -> Script:
@@ -108,7 +108,7 @@ class RedisStore(DeliveryVerbs):
 
     @cached_property
     def _erase(self) -> Script:
-        return self._script("erase")
+        return self._durable("erase")
 
     @cached_property
     def _beat(self) -> Script:
@@ -122,6 +122,7 @@ class RedisStore(DeliveryVerbs):
         return Script(self._redis, self._source(name))
 
     def _durable(self, name: str) -> Script:
+        """Return a script whose writes must outlive a failover: starts, ends, followers, what people were promised."""
         settings = self._settings
         if not settings.wait_replicas:
             return self._script(name)

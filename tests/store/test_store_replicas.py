@@ -11,11 +11,12 @@ import msgspec
 import pytest
 import redis.asyncio
 
+from gateway.core.verdict import Fate, Verdict
 from gateway.store.embedded.binary import bundled_binary
 from gateway.store.port import Created, Gone, Saved, StoreDown
 from gateway.store.redis import connect
 from gateway.store.settings import StoreSettings
-from tests.store.rows import KEEP, change, end, job, new, save_of
+from tests.store.rows import BORN, KEEP, change, delivery_of, end, job, new, save_of
 from tests.support.redis_servers import debian_redis_binary, require
 from tests.support.store_topologies import ask, eventually, in_step, replicated
 
@@ -117,6 +118,29 @@ async def test_asking_again_is_no_acknowledgement(store, servers):
     assert await store.save(save, "c") is Saved.SAVED
     assert (await store.read(running.id)).revision == 2
     assert await rows_taken(store, "b") == [taken.id]
+
+
+@pytest.mark.parametrize("verb", ["request_cancel", "give_verdict", "attach", "redeliver"])
+async def test_what_people_were_promised_is_acknowledged_too(store, servers, verb):
+    """However often it is asked for."""
+    live, over = job(), job()
+    for row in (live, over):
+        await store.create(new(row), "a", keep=KEEP)
+    sent = delivery_of(over)
+    await store.save(save_of(end(over), delivery=sent), "a")
+    added, again = delivery_of(live), sent.again(BORN)
+    ask_for = {
+        "request_cancel": lambda: store.request_cancel(live.id),
+        "give_verdict": lambda: store.give_verdict(live.id, Verdict(Fate.NEVER_RAN, live.changed)),
+        "attach": lambda: store.attach(added, "a"),
+        "redeliver": lambda: store.redeliver(again, 1, "a", keep=KEEP),
+    }[verb]
+    with stopped(servers[1]):
+        for _ in range(2):
+            with pytest.raises(StoreDown, match=TOO_FEW):
+                await ask_for()
+            ask(servers[0], "CLIENT", "KILL", "TYPE", "normal")
+    assert await eventually(ask_for)
 
 
 async def rows_taken(store, dead):

@@ -3,6 +3,8 @@
 -- ARGV: id, follower, record, keep (ms), most deliveries of a job
 local known = redis.call('HGET', KEYS[1], 'rec')
 if known then
+    -- Written once more, so that whoever waits for replicas to have it waits for something.
+    redis.call('HSET', KEYS[1], 'rec', known)
     return {'known', known}
 end
 local job = redis.call('HMGET', KEYS[3], 'rec', 'fol')

@@ -6,6 +6,8 @@ local held = redis.call('HMGET', KEYS[1], 'rev', 'fol', 'rec')
 if not held[1] then
     return 'missing'
 elseif held[1] == ARGV[5] and held[3] == ARGV[4] then
+    -- Written once more, so that whoever waits for replicas to have it waits for something.
+    redis.call('HSET', KEYS[1], 'rev', ARGV[5])
     return 'saved'
 elseif held[1] ~= ARGV[3] or not held[2] then
     return 'fenced'
