@@ -45,11 +45,11 @@ def bound(keys: GatewayKeys, route: RouteKeys, meant: Policy, key: Key) -> Itera
     if meant.upstream_mode is UpstreamMode.JOBS:
         yield from _process(keys, route, meant, key)
         return
-    if route.trigger is None:
+    named = [name for name in ("process", "release") if getattr(route, name)]
+    if route.trigger is None and not named:
         yield Fault((*key, "trigger"), f"is missing. {RouteKeys.model_fields['trigger'].description}")
-    for name in ("process", "release"):
-        if getattr(route, name):
-            yield Fault((*key, name), "is for `upstream_mode: Jobs`; a trigger starts what it is bound to itself")
+    for name in named:
+        yield Fault((*key, name), "is for `upstream_mode: Jobs`; a trigger starts what it is bound to itself")
 
 
 def _process(keys: GatewayKeys, route: RouteKeys, meant: Policy, key: Key) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.core.exchange import Answer, Exchanged, Failure, Request
+from gateway.core.exchange import Answer, Exchanged, Failure, Reason, Request
 from gateway.upstream.port import Client
 
 
@@ -105,4 +105,7 @@ class Authorized:
             headers = (*request.headers, ("Authorization", f"Bearer {token}"))
             request = msgspec.structs.replace(request, headers=headers)
         left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            # Sent now it would be cut off at once, and a start would then be in doubt for nothing.
+            return Failure(Reason.TIMEOUT, sent=False, detail="a token came, and no time was left")
         return await self._client.exchange(request, timeout=left, max_idle=max_idle)

@@ -73,7 +73,7 @@ class JobsApi:
     async def reconcile(self, job: Job, binding: Binding, bearer: str | None, *, timeout: int) -> e.Event:
         """Ask what became of a job whose start is in doubt: `Followed` if exactly one is it, else `NoVerdict`."""
         if job.upstream_key is not None:
-            return await self._known(job, job.upstream_key, binding, bearer)
+            return await self._known(job, job.upstream_key, binding, bearer, timeout)
         key = await self._find(job, binding, bearer, timeout)
         if isinstance(key, Trouble):
             return e.NoVerdict(key.why, key.hint)
@@ -87,7 +87,8 @@ class JobsApi:
             key = await self._find(job, binding, bearer, timeout)
             return e.StopFailed(key.why, key.hint) if isinstance(key, Trouble) else e.Located(key)
         where = Place(place(job, binding)[0], bearer)
-        document = await self._listing.one(where, job.upstream_key)
+        ends = asyncio.get_running_loop().time() + timeout / 1000
+        document = await self._listing.one(where, job.upstream_key, timeout=timeout / 1000)
         if isinstance(document, Trouble):
             return e.StopFailed(document.why, document.hint)
         if document is None or document.id is None:
@@ -95,13 +96,13 @@ class JobsApi:
         if document.ended is not None:
             # There is nothing left to stop, and asking for it is an error; how it ended, the next read tells.
             return e.StopSent(strategy)
-        return await self._stop(where, document.id, strategy, timeout)
+        return await self._stop(where, document.id, strategy, ends - asyncio.get_running_loop().time())
 
-    async def _stop(self, where: Place, job: int, strategy: StopStrategy, timeout: int) -> e.Event:
+    async def _stop(self, where: Place, job: int, strategy: StopStrategy, timeout: float) -> e.Event:
         body = msgspec.json.encode({"strategy": strategy.value, "jobIds": [job]})
         headers = (*READ_HEADERS, ("Content-Type", "application/json"), *folder_headers(where.folder))
         request = Request("POST", stop_url(self._base), headers, body)
-        exchanged = await self._calls.exchange(request, where.bearer, timeout=timeout / 1000)
+        exchanged = await self._calls.exchange(request, where.bearer, timeout=timeout)
         if isinstance(exchanged, Failure):
             return e.StopFailed(f"the Jobs API was not reached with the request to stop ({exchanged.reason.value})")
         if exchanged.status < 300:
@@ -110,9 +111,10 @@ class JobsApi:
             f"the Jobs API answered the request to stop with {exchanged.status}", retry_after(exchanged)
         )
 
-    async def _known(self, job: Job, key: str, binding: Binding, bearer: str | None) -> e.Event:
+    async def _known(self, job: Job, key: str, binding: Binding, bearer: str | None, timeout: int) -> e.Event:
         """Follow a job whose key is known, if Orchestrator still knows it too: else it would be lost at once again."""
-        document = await self._listing.one(Place(place(job, binding)[0], bearer), key)
+        where = Place(place(job, binding)[0], bearer)
+        document = await self._listing.one(where, key, timeout=timeout / 1000)
         if isinstance(document, Trouble):
             return e.NoVerdict(document.why, document.hint)
         if document is None:

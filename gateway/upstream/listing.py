@@ -51,7 +51,7 @@ class Listing:
         for page in range(_PAGES):
             if wait := budget.take():
                 return Trouble("the calls that may list jobs (calls_per_minute) are used up for now", wait)
-            answer = await self.get(where, self._list_url(condition, page * self._page))
+            answer = await self._get(where, self._list_url(condition, page * self._page), _TIMEOUT)
             if isinstance(answer, Trouble):
                 return answer
             if answer.status == 429:
@@ -64,9 +64,9 @@ class Listing:
                 return jobs
         return Trouble("Orchestrator lists too many jobs of that time")
 
-    async def one(self, where: Place, key: str) -> JobDocument | Trouble | None:
-        """Return the job of a key, with its arguments; None if Orchestrator has none."""
-        answer = await self.get(where, job_leg(self._base, key, where.folder).url)
+    async def one(self, where: Place, key: str, *, timeout: float = _TIMEOUT) -> JobDocument | Trouble | None:
+        """Return the job of a key, with its arguments; None if Orchestrator has none. `timeout` is seconds."""
+        answer = await self._get(where, job_leg(self._base, key, where.folder).url, timeout)
         if isinstance(answer, Trouble):
             return answer
         if answer.status == 404:
@@ -74,10 +74,9 @@ class Listing:
         job = job_in(answer) if answer.status == 200 else None
         return _unusable(answer) if job is None else job
 
-    async def get(self, where: Place, url: str) -> Answer | Trouble:
-        """Return the answer to a read in a folder, whatever its status."""
+    async def _get(self, where: Place, url: str, timeout: float) -> Answer | Trouble:
         request = Request("GET", url, (*READ_HEADERS, *folder_headers(where.folder)))
-        exchanged = await self._calls.exchange(request, where.bearer, timeout=_TIMEOUT)
+        exchanged = await self._calls.exchange(request, where.bearer, timeout=timeout)
         if isinstance(exchanged, Failure):
             return Trouble(f"the Jobs API was not reached ({exchanged.reason.value})")
         return exchanged

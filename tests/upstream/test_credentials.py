@@ -1,8 +1,10 @@
 """The credentials that a request can carry."""
 
+import asyncio
+
 import pytest
 
-from gateway.core.exchange import Request
+from gateway.core.exchange import Reason, Request
 from gateway.upstream.credentials import Authorized, FixedBearer, PassedOn
 from tests.upstream.support import ScriptedClient, answered
 
@@ -27,3 +29,26 @@ async def test_nobodys_token():
     client = ScriptedClient(lambda _: answered(200))
     await Authorized(client, PassedOn()).exchange(CALL, None, timeout=1.0)
     assert client.requests == [CALL]
+
+
+class Slow:
+    """A credential that takes its time, whatever it was given."""
+
+    own = True
+
+    async def bearer(self, callers, *, timeout):
+        """Return a token late."""
+        await asyncio.sleep(2 * timeout)
+        return "late"
+
+    def refused(self, token):
+        """Return False."""
+        return False
+
+
+@pytest.mark.looptime
+async def test_nothing_is_sent_without_time_for_it():
+    """A start that is cut off at once would be in doubt for nothing."""
+    client = ScriptedClient(lambda _: answered(200))
+    failure = await Authorized(client, Slow()).exchange(CALL, None, timeout=1.0)
+    assert (failure.reason, failure.sent, client.requests) == (Reason.TIMEOUT, False, [])
