@@ -19,7 +19,6 @@ from tests.chaos.history import Call, Complete, Ended, History
 from tests.chaos.receiver import Receiver
 from tests.chaos.settings import Settings
 
-_PATIENCE = 45.0
 _AGAIN = 0.25
 _MONITOR_WAIT = 2
 _AT_ONCE = 150
@@ -87,7 +86,7 @@ class Conversation:
         self._token = clients._tokens[call.token]
         self._call = call
         self._mode = mode
-        self._ends = clients._history.now() + _PATIENCE
+        self._ends = clients._history.now() + clients._settings.patience
         self._job: str | None = None
 
     async def hold(self) -> tuple[str, str | None, str]:
@@ -142,7 +141,7 @@ class Conversation:
             case "long-poll":
                 return self._settings.hold
             case "stream":
-                return _PATIENCE
+                return self._settings.patience
         return self._settings.start_wait
 
     # What comes after it.
@@ -201,7 +200,7 @@ class Conversation:
     async def _listen(self, answer: Complete) -> bool:
         last = answer.events[-1].id if answer.events else None
         while self._patient:
-            again = await self._read("events", f"/-/jobs/{self._job}/events", _PATIENCE, last_event=last)
+            again = await self._read("events", f"/-/jobs/{self._job}/events", self._settings.patience, last_event=last)
             if again is None or again.problem in _GONE or again.status == 204:
                 return again is not None and again.status == 204
             if again.events:

@@ -120,7 +120,7 @@ class Unwell(msgspec.Struct, frozen=True, tag="unwell"):
 
 
 class Seen(msgspec.Struct, frozen=True, tag="seen"):
-    """The store's record of a job as it was at one moment, read past the gateways."""
+    """A record of a job as it was written into the store, in the order of the writes."""
 
     at: float
     job: str

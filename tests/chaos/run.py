@@ -21,7 +21,8 @@ from tests.chaos.nemesis import Nemesis
 from tests.chaos.receiver import Receiver
 from tests.chaos.roads import Known, Roads
 from tests.chaos.settings import Settings
-from tests.chaos.store_view import StoreView, witness
+from tests.chaos.store_view import StoreView
+from tests.chaos.witness import witness
 
 _THOROUGH = 600
 """Jobs up to which every road is read from every replica."""
@@ -49,7 +50,7 @@ async def _in(cluster: Cluster, view: StoreView, history: History, settings: Set
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True), auto_decompress=False
         ) as session,
-        _beside(front.watch(), witness(view, history)),
+        _beside(front.watch(), witness(cluster.redis.port, history)),
     ):
         exchanges = Exchanges(front, history, session)
         clients = Clients(settings, exchanges, receiver, tokens, Random(f"{settings.seed} clients"))

@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True):
     routes: tuple[str, ...] = tuple(ROUTES)
     faults: bool = True
     """Whether calls ask the simulator to go wrong."""
+    patience: float = 45.0
+    """How long a client goes on asking."""
     settle: float = 25.0
     """How long the jobs may take to end after all is healed, besides `unknown_ttl`."""
 

@@ -1,8 +1,7 @@
-"""The store, read past the gateways with the store's own codec: while all goes on, and everything at the end."""
+"""The store, read past the gateways with the store's own codec: one job now and then, everything at the end."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
@@ -15,12 +14,8 @@ from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.job import Job
 from gateway.store.codec import decode_delivery, decode_job
 from gateway.store.keys import Keys
-from tests.chaos.history import History, Leftover, Record, Seen
+from tests.chaos.history import History, Leftover, Record
 from tests.chaos.settings import PREFIX
-
-_EVERY = 0.25
-_LOOK_ON = 8.0
-"""Seconds for which an ended job is still looked at: a replica that was stopped may wake up and write."""
 
 
 class StoreView:
@@ -42,13 +37,6 @@ class StoreView:
             record = await self._redis.hget(self._keys.job(job), "rec")
             return "missing" if record is None else decode_job(record).state.value
         return None
-
-    async def records(self, jobs: Iterable[str]) -> list[Job | None]:
-        """Return the records of jobs. Raises `RedisError`."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for job in jobs:
-                pipe.hget(self._keys.job(job), "rec")
-            return [None if record is None else decode_job(record) for record in await pipe.execute()]
 
     async def unfinished(self) -> list[str]:
         """Return the jobs that have not ended and the deliveries that are still on their way. Raises `RedisError`."""
@@ -110,27 +98,3 @@ class StoreView:
             values = [await self._redis.get(key) or b""]
         if any(canary in each for canary in canaries for each in (key, *values)):
             history.add(Leftover("secret in the store", name))
-
-
-async def witness(view: StoreView, history: History) -> None:
-    """Write down every revision of every known job that is seen in the store, until cancelled."""
-    last: dict[str, tuple[int, str]] = {}
-    ended: dict[str, float] = {}
-    read = 0
-    known: dict[str, None] = {}
-    while True:
-        for line in history.lines[read:]:
-            if (job := getattr(line, "job", None)) and getattr(line, "status", None) is not None:
-                known.setdefault(job)
-        read = len(history.lines)
-        watched = [job for job in known if ended.get(job, history.now()) + _LOOK_ON > history.now()]
-        with contextlib.suppress(RedisError, OSError):
-            for job, record in zip(watched, await view.records(watched), strict=True):
-                now = (0, "missing") if record is None else (record.revision, record.state.value)
-                if last.get(job) != now:
-                    last[job] = now
-                    history.add(Seen(history.now(), job, *now))
-                if record is not None and record.state.terminal:
-                    ended.setdefault(job, history.now())
-        known = dict.fromkeys(watched)
-        await asyncio.sleep(_EVERY)

@@ -37,16 +37,16 @@ async def crippled(tmp_path, patch: str, steps: tuple[Step, ...], **settings) ->
     lines = await run(
         Settings(
             seed=1, seconds=6.0, directory=tmp_path, replicas=2, patches=(patch,), steps=steps, faults=False,
-            lease=1.0, unknown_ttl=1.0, settle=6.0, **settings,
+            lease=1.0, unknown_ttl=1.0, patience=6.0, settle=4.0, **settings,
         )
     )  # fmt: skip
     return {violation.invariant for violation in check(lines)}
 
 
 async def test_without_fencing_the_checker_sees_two_followers_of_one_job(tmp_path):
-    """A replica that was paused goes on with jobs that another has ended: it calls back once more, as somebody else."""
+    """A replica that was paused goes on with jobs that another has ended, and writes over what that one has written."""
     violated = await crippled(tmp_path, "no-fence", STOP_BOTH, modes=("callback",), routes=("async",))
-    assert violated & {"I5 callback ids", "I7 fence"}
+    assert "I7 fence" in violated
 
 
 async def test_without_the_intent_the_checker_sees_second_starts(tmp_path):
