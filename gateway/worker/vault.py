@@ -55,14 +55,14 @@ class Vault:
         if job.leg is None or job.leg.url.startswith(_SEALED):
             return job
         sealed = self._keyring.seal(job.leg.url.encode(), f"leg {job.id}")
-        return job.with_(leg=Leg(job.leg.kind, _SEALED + base64.b64encode(sealed).decode()))
+        return job.with_(leg=_with_url(job.leg, _SEALED + base64.b64encode(sealed).decode()))
 
     def reveal(self, job: Job) -> Job:
         """Return the record with the URI of its leg open; without a leg if no key opens it."""
         if job.leg is None or not job.leg.url.startswith(_SEALED):
             return job
         plain = self._open(base64.b64decode(job.leg.url.removeprefix(_SEALED)), f"leg {job.id}")
-        return job.with_(leg=None if plain is None else Leg(job.leg.kind, plain.decode()))
+        return job.with_(leg=None if plain is None else _with_url(job.leg, plain.decode()))
 
     def hash(self, purpose: str, *parts: str, age: int = 0) -> str:
         """Return a keyed hash, 64 hexadecimal digits; `age` counts the ring's keys from the newest."""
@@ -73,3 +73,7 @@ class Vault:
             return self._keyring.open(sealed, bound_to)
         except SealBroken:
             return None
+
+
+def _with_url(leg: Leg, url: str) -> Leg:
+    return msgspec.structs.replace(leg, url=url)

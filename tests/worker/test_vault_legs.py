@@ -37,3 +37,9 @@ def test_a_job_without_a_leg_has_nothing_to_conceal():
     """Most records of a job's life have none."""
     vault, plain = Vault(parse(generate())), job()
     assert vault.conceal(plain) is plain
+
+
+def test_a_leg_keeps_all_that_reading_it_needs():
+    """A job of the Jobs API is read in its folder, by whichever replica follows it."""
+    vault, plain = Vault(parse(generate())), job(leg=Leg(LegKind.JOB, URL, "the key of a folder"))
+    assert vault.reveal(vault.conceal(plain)) == plain
