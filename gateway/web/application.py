@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.store.port import StoreDown
-from gateway.web import callbacks, calls, chosen, commands, dead_letters, jobs, operators
+from gateway.web import callbacks, calls, chosen, commands, dead_letters, hooks, jobs, operators
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.middlewares import MIDDLEWARES, check_hygiene, finish_headers, render_problems
 from gateway.web.operators import check_operator
@@ -35,6 +35,7 @@ def data_application(gateway: Gateway) -> web.Application:
             web.route("*", "/-/jobs/{id}/callbacks", callbacks.of_job),
             web.route("*", "/-/callbacks/secret", callbacks.secret),
             web.route("*", "/-/callbacks/{id}/redeliver", callbacks.redeliver),
+            web.route("*", "/-/hooks/orchestrator", hooks.orchestrator),
             # Everything else is a call, whose path is judged as it came over the wire and not as a router decodes it.
             web.route("*", "/{path:.*}", calls.call),
         ]
