@@ -48,6 +48,7 @@ JOBS = "upstream_mode: Jobs, process: add, folder: Shared, reconcile_wait: 6s"
 JOBS_ROWS = (
     Row("after-intent", 0, AMBIGUOUS, 0, "no job has this job's id, which is no proof that none ever will", "/add"),
     Row("after-start", 1, EXACT, 1, "the job that has this job's id is found, and followed", "/add"),
+    Row("after-running", 1, EXACT, 1, "the record says where it is followed", "/add"),
 )
 """In mode `Jobs`, where whoever takes a job over can look for it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.simulator import Settings
 from tests.support.replicas import LEASE, Replicas, outcome_of, replicas
 
 MANY = 20
@@ -66,3 +67,18 @@ async def test_a_caller_of_a_survivor_does_not_notice_a_death(tmp_path, redis_ur
         late = asyncio.get_running_loop().time() - it.simulator.ended_at["a"]
         assert [(answer.result().status, answer.result().body) for answer in waiting] == [(200, outcome_of("a"))] * 2
         assert late < 1.5
+
+
+async def test_a_cancel_outlives_the_follower(tmp_path, redis_url):
+    """Asked for elsewhere when the follower is dead and nobody knows it yet: whoever takes the job over has it done."""
+    settings = "routes: [{path: /add, upstream_mode: Jobs, process: add, folder: Shared}]\n"
+    quick = {"simulator": Settings(stop_delay=0.1), "upstream_settings": "jobs_api: on", "settings": settings}
+    async with replicas(redis_url, tmp_path, **quick) as it:
+        begun = await it[0].caller(path="/add", json={"id": "a", "duration": 60}, headers={"Call-Mode": "async"})
+        (job_id,) = await it[0].running()
+        await it[0].kill()
+        asked = await it[1].caller("POST", f"/-/jobs/{job_id}/cancel")
+        assert asked.status == 202
+        outcome = await it[2].caller("GET", it[2].here(begun.json["links"]["wait"]))
+        assert outcome.headers["Job-Status"] == "canceled"
+        assert it.simulator.starts_by_argument == {"a": 1}
