@@ -355,7 +355,8 @@ class Driver:
             entry.saving = self._tasks.spawn(self._save(entry), name=f"save {entry.job.id}")
         if entry.job.state is not before.state:
             # Nobody is answered by a new leg alone: it is saved while it is already read.
-            await asyncio.wait({entry.saving}, timeout=None if and_wait else self._answer_unsaved)
+            unsaved_for = None if and_wait or _known_here_alone(entry) else self._answer_unsaved
+            await asyncio.wait({entry.saving}, timeout=unsaved_for)
         if self._follows(entry):
             self._feed.publish(entry.job, entry.body)
 
@@ -389,3 +390,12 @@ class Driver:
             del self._entries[entry.job.id]
             self._by_key.pop(entry.job.upstream_key or "", None)
             self._schedule.drop(entry.job.id)
+
+
+def _known_here_alone(entry: Entry) -> bool:
+    """Whether the job's end came with the answer to its start, of which the store knows nothing yet.
+
+    Then it is not told from memory: should this replica lose the job now, its end could not be read again, and who
+    takes it over would tell of a job in doubt.
+    """
+    return entry.job.state.terminal and not entry.saved.start_answered

@@ -12,6 +12,7 @@ from gateway.core.delivery import SPAN
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.ids import partition_of
 from gateway.core.job import Leg, LegKind, Outcome, State
+from gateway.core.modes import UpstreamMode
 from gateway.core.outcome import problem_outcome
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND, Pace, Policy
 from gateway.core.retention import kept_for
@@ -188,6 +189,31 @@ class TestAnswering:
             it.store.down.clear()
             await asyncio.sleep(2)
             assert (await it.saved(job_id)).state is State.SUCCEEDED
+
+    @pytest.mark.parametrize(
+        ("answer", "state"),
+        [
+            (e.Ended(OK, UpstreamMode.LONG_POLL), State.SUCCEEDED),
+            (e.Dispatched(), State.DISPATCHED),
+            (e.StartRefused(OK, frees_key=True), State.FAILED),
+        ],
+    )
+    async def test_an_end_that_came_with_the_start_is_not_told_from_memory(self, answer, state):
+        """Lost with this replica, it could not be read again: another would tell those who ask of a job in doubt."""
+        async with bench() as it:
+            start = asyncio.get_running_loop().create_future()
+            it.upstream.on_start = [start]
+            job_id = await it.followed()
+            await asyncio.sleep(1)
+            release = it.store.hang("save")
+            start.set_result(answer)
+            with it.feed.subscribed(job_id) as topic:
+                await asyncio.sleep(60)
+                assert topic.job is None
+                release.set()
+                await asyncio.sleep(1)
+                assert topic.job.state is state
+            assert (await it.saved(job_id)).state is state
 
     async def test_reads_that_change_nothing_are_not_saved(self):
         """A ten-minute job costs the store as many saves as a short one."""
