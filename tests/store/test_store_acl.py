@@ -9,11 +9,12 @@ import msgspec
 import pytest
 import redis.asyncio
 
+from gateway.core.delivery import Attempt, DeliveryState
 from gateway.core.verdict import Fate, Verdict
-from gateway.store.port import Created, Hint, Saved, StoreDown
+from gateway.store.port import Attached, Created, Hint, Saved, StoreDown
 from gateway.store.redis import connect
 from gateway.store.settings import StoreSettings
-from tests.store.rows import KEEP, change, delivery_of, end, job, new, save_of
+from tests.store.rows import BORN, KEEP, change, delivery_of, end, job, new, save_of
 from tests.support.redis_servers import real_redis_binary, require
 from tests.support.store_topologies import ask, cluster, cluster_url, replicated
 
@@ -74,7 +75,16 @@ async def everything(store):
     assert [batch async for batch in store.take_over("a", "b")]
     last = save_of(end(change(row)), delivery=delivery_of(row), key_keep=0)
     assert await store.save(last, "b") is Saved.SAVED
-    await store.save_delivery(last.delivery, 1, "b", keep=KEEP)
+    dead = last.delivery.after(Attempt(at=BORN, took=1, status=410))
+    assert await store.save_delivery(dead, 1, "b", keep=KEEP) is Saved.SAVED
+    assert (await store.dead_letters(DeliveryState.DISABLED, limit=1)).deliveries == (dead,)
+    assert await store.redeliver(dead.again(BORN), 2, "b", keep=KEEP) is Saved.SAVED
+    assert await store.attach(delivery_of(row), "b") is Attached.DUE
+    await store.deliveries(row.id)
+    await store.read_delivery(dead.id)
+    await store.silence("0f" * 32, keep=KEEP)
+    await store.is_silent("0f" * 32)
+    await store.unsilence("0f" * 32)
     await store.forget("a")
     await store.incarnations()
     await store.read(row.id)
@@ -111,7 +121,7 @@ async def used(server):
 async def test_a_right_that_lacks_is_a_store_that_is_down(store, servers):
     """Said by the first call that needs it."""
     ask(servers[0], "ACL", "SETUSER", "callmode", "-hset")
-    with pytest.raises(StoreDown, match="can't run this command"):
+    with pytest.raises(StoreDown, match="run th"):
         await store.create(new(job()), "a", keep=KEEP)
 
 
