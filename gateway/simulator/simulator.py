@@ -29,7 +29,7 @@ class Simulator:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.counters = Counters()
-        clock = WallClock(self.settings.clock_skew)
+        self._clock = clock = WallClock(self.settings.clock_skew)
         self._webhooks = Webhooks(self.settings, self.counters, clock)
         self._table = JobTable(
             retention=self.settings.retention,
@@ -94,5 +94,6 @@ class Simulator:
         self._tenant.let_go()
 
     async def _lifetime(self, _: web.Application) -> AsyncIterator[None]:
+        self._clock.fix()
         yield
         self._table.stop()
