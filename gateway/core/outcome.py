@@ -40,6 +40,8 @@ GATEWAY_STATUSES = frozenset({502, 503, 504, *range(520, 528)})
 
 _CANCELED_CODE = 4802
 """Orchestrator's error code of a stopped job."""
+_NO_FINAL_STATUS_CODE = 4803
+"""Orchestrator's error code of a job whose final status it does not tell, for instance as it waits no longer for it."""
 
 _REDIRECTS = frozenset({302, 303})
 _MOVED = frozenset({301, 307, 308})
@@ -251,6 +253,11 @@ def state_of(outcome: Outcome) -> State:
     if outcome.status < 400:
         return State.SUCCEEDED
     return State.CANCELED if _error_code(outcome.body) == _CANCELED_CODE else State.FAILED
+
+
+def tells_no_end(outcome: Outcome) -> bool:
+    """Whether an answer in an outcome's place says of itself that how the job ended is not known."""
+    return outcome.status >= 400 and _error_code(outcome.body) == _NO_FINAL_STATUS_CODE
 
 
 def _error_code(body: bytes) -> object:

@@ -8,7 +8,7 @@ from gateway.core import events as e
 from gateway.core.errors import JobCanceled, JobDeadline, UpstreamAmbiguous, UpstreamUnreachable
 from gateway.core.job import Job, Leg, LegKind, Outcome, State, StopStrategy
 from gateway.core.modes import UpstreamMode
-from gateway.core.outcome import problem_outcome
+from gateway.core.outcome import problem_outcome, tells_no_end
 from gateway.core.policy import MINUTE, SECOND, Policy
 from gateway.core.timing import backoff, jittered, poll_interval
 
@@ -22,6 +22,8 @@ _LATE_READ = 1 * MINUTE
 
 _KILL_AGAIN = 15 * SECOND
 """A job that was killed and has not ended is not killed again sooner."""
+
+_NO_END = "the upstream answered that it does not know how the job ended; it may run on"
 
 _CUT_FLOOR = 1 * SECOND
 """A held leg is not cut shorter than this for what is due meanwhile."""
@@ -212,6 +214,8 @@ def postponed(job: Job, event: e.Event, policy: Policy, now: int) -> e.Event:
             why = outcome.detail or "the upstream answered the start with 429"
         case e.StartAmbiguous(why, code) if policy.idempotent and code == UpstreamAmbiguous.code:
             doubt = code
+        case e.Ended(outcome) if tells_no_end(outcome) and findable(job, policy):
+            return e.StartAmbiguous(_NO_END)
         case _:
             return _doubted(job, event)
     tries = job.progress.attempts
@@ -221,6 +225,17 @@ def postponed(job: Job, event: e.Event, policy: Policy, now: int) -> e.Event:
     if too_late or (doubt is not None and job.cancel_requested):
         return _doubted(job, event)
     return e.StartPostponed(at, why, doubt)
+
+
+def unsettled(job: Job, event: e.Event, policy: Policy) -> e.Event:
+    """Return what a read that came to `event` means: that, or a doubt where the Jobs API can tell more.
+
+    A trigger waits for a long-polled job for 15 minutes and then answers with an error, though the job runs on. It is
+    an outcome like any other for those who have nobody else to ask.
+    """
+    if isinstance(event, e.Ended) and tells_no_end(event.outcome) and findable(job, policy):
+        return e.Lost(_NO_END, UpstreamAmbiguous.code)
+    return event
 
 
 def _doubted(job: Job, event: e.Event) -> e.Event:

@@ -18,7 +18,7 @@ from gateway.core.delivery import Delivery, delivery_id
 from gateway.core.errors import InternalError, StoreUnavailable
 from gateway.core.job import Job, State
 from gateway.core.outcome import problem_outcome
-from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
+from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed, unsettled
 from gateway.core.policy import MINUTE, SECOND, Binding, Policy
 from gateway.store.port import Requests, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
@@ -311,7 +311,7 @@ class Driver:
         )
         if isinstance(event, e.ReadFailed) and event.unauthorized:
             await self._renew_credential(entry)
-        return event
+        return unsettled(entry.job, event, self._policy(entry))
 
     def _binding(self, entry: Entry) -> Binding:
         return self._policy(entry).binding

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gateway.core import events as e
 from gateway.core.apply import apply
-from gateway.core.job import Job, State
+from gateway.core.job import Job, Outcome, State
 from gateway.core.modes import UpstreamMode
-from gateway.core.plan import Conclude, Reconcile, plan
+from gateway.core.plan import Conclude, Reconcile, plan, postponed, unsettled
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND, Binding, Policy
 from tests.core.strategies import KEY, in_state
 
@@ -96,3 +96,40 @@ def test_a_job_lost_while_running_is_looked_for_from_then_on():
         job = apply(job, e.ReadFailed("503", hint=HOUR), job.changed + 5)
     lost = apply(job, e.Lost("another host", "location-refused"), job.changed + 9)
     assert plan(lost, API, lost.changed).at == lost.changed + SECOND // 2
+
+
+# ---------------------------------------------------------------- an answer in an outcome's place that tells no end
+
+NO_FINAL_STATUS = Outcome(504, (), b'{"message":"The job did not complete in time.","errorCode":4803}')
+ENDS = {
+    "failed": Outcome(500, (), b'{"message":"no","errorCode":4801}'),
+    "canceled": Outcome(500, (), b'{"message":"no","errorCode":4802}'),
+    "an output with such a member": Outcome(200, (), b'{"errorCode":4803}'),
+    "no JSON": Outcome(504, (), b"4803"),
+}
+
+
+def test_an_error_that_tells_no_end_is_a_doubt_where_jobs_can_be_found():
+    """Of a read, and of a start that was held; elsewhere it is the outcome, as the upstream gave it."""
+    read, started = e.Ended(NO_FINAL_STATUS), e.Ended(NO_FINAL_STATUS, mode=UpstreamMode.LONG_POLL)
+    running, starting = in_state(State.RUNNING), in_state(State.STARTING)
+    assert isinstance(unsettled(running, read, API), e.Lost)
+    assert isinstance(postponed(starting, started, API, starting.changed), e.StartAmbiguous)
+    for binding in (Binding(), Binding(correlation="jobId"), Binding(api=True)):
+        policy = Policy(binding=binding)
+        assert unsettled(running, read, policy) is read
+        assert postponed(starting, started, policy, starting.changed) is started
+
+
+@pytest.mark.parametrize("outcome", ENDS.values(), ids=ENDS)
+def test_every_other_outcome_is_one(outcome: Outcome):
+    """Whatever it says, it says how the job ended."""
+    ended = e.Ended(outcome)
+    assert unsettled(in_state(State.RUNNING), ended, API) is ended
+    assert postponed(in_state(State.STARTING), ended, API, 0) is ended
+
+
+def test_what_is_still_running_is_no_end():
+    """Other events of a read are left alone."""
+    event = e.StillRunning()
+    assert unsettled(in_state(State.RUNNING), event, API) is event

@@ -8,11 +8,12 @@ import base64
 import pytest
 
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import MINUTE, SECOND, Policy
+from gateway.core.policy import MINUTE, SECOND, Binding, Policy
 from gateway.simulator import Settings
+from gateway.web.settings import Route
 from tests.matrix.conversations import AS_OBSERVED, converse
 from tests.matrix.test_conversions import check_dispatched
-from tests.matrix.ways import SLUGS, Way
+from tests.matrix.ways import FOLDER, SLUGS, Way
 from tests.support.rig import policy
 
 pytestmark = pytest.mark.looptime
@@ -99,13 +100,32 @@ async def test_a_sync_caller_may_wait_longer_than_the_upstream_holds_anyone(virt
 
 
 async def test_the_upstreams_own_limit_is_an_outcome_like_any_other(virtual):
-    """A trigger that is long-polled ends every wait after 15 minutes, in its own words."""
+    """A trigger that is long-polled ends every wait after 15 minutes, in its own words; nobody else can be asked."""
     way = Way("asked", "longpoll", UpstreamMode.LONG_POLL)
     async with virtual(routes=(way.route(policy(wait=30 * MINUTE)),)) as stage:
         request = way.request(CallerMode.SYNC, {**ARGUMENTS, "duration": 1500})
         ending = await converse(stage.client, stage.receiver, CallerMode.SYNC, request)
         assert (ending.status, ending.json["errorCode"], ending.job_status) == (504, 4803, "failed")
         assert 900 <= ending.ended_at <= 901
+
+
+async def test_where_its_jobs_can_be_found_they_are_waited_for_beyond_that_limit(virtual):
+    """Its error tells no end: the job is found by the id that it carries, and followed by the Jobs API."""
+    way = Way("asked", "longpoll", UpstreamMode.LONG_POLL)
+    binding = Binding(api=True, folder=FOLDER, slug="longpoll", correlation="callmodeJob")
+    patient = policy(
+        wait=30 * MINUTE, reconcile_wait=30 * SECOND, upstream_mode=UpstreamMode.LONG_POLL, binding=binding
+    )
+    route = Route(name="asked", path=way.path, trigger=f"/t/{FOLDER}/longpoll", policy=patient)
+    async with virtual(routes=(route,)) as stage:
+        request = way.request(CallerMode.SYNC, {**ARGUMENTS, "duration": 1500})
+        ending = await converse(stage.client, stage.receiver, CallerMode.SYNC, request, stoppable=True)
+        assert (ending.status, ending.body, ending.job_status) == (200, OUTPUT, "succeeded")
+        assert 1500 <= ending.ended_at <= 1517
+        counters = stage.running.simulator.counters
+        assert stage.started_once("a")
+        assert counters.legs == 36
+        assert (counters.lists, counters.job_reads) <= (2, 60)
 
 
 async def test_what_the_upstream_asks_for_is_granted(virtual):
