@@ -175,24 +175,6 @@ def test_a_wait_may_be_longer_by_the_time_of_a_disturbance(excuse, took, is_told
     assert ("I3 late" in seen(lines)) is is_told
 
 
-def test_an_outcome_told_from_memory_may_die_with_who_told_it():
-    """Where the store could not be reached and the replica was then killed; where it lived on, it may not."""
-    lines = [
-        like(Call, key=None, mode="sync"),
-        Invoke(1, CALL, "start", 0, 10.0, 6.0),
-        Complete(1, 11.0, 200, JOB, "succeeded", body=OUTPUT),
-        Ended(CALL, 11.0, "outcome", JOB),
-        Upstream(CALL, 1, 1, 0, 1.0),
-        like(Record, callback=False, **EXPIRED),
-        Invoke(2, CALL, "result", 1, 20.0, 0.5, True, JOB),
-        Complete(2, 20.1, 502, JOB, problem="upstream-ambiguous", body=AMBIGUOUS),
-    ]
-    away, killed = Fault("stop", REDIS, 10.5, 12.0), Fault("kill", 0, 12.0, 13.0)
-    assert seen([*lines, away, killed]) == set()
-    assert seen([*lines, away]) == {"I4 bytes"}
-    assert seen([*lines, killed]) == {"I4 bytes"}
-
-
 def test_a_freed_key_may_have_a_second_job():
     """The first certainly did not run."""
     refused = like(Record, job=ELSEWHERE, state="failed", status=503, refused=True, frees_key=True, callback=False)

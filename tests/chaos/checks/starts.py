@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.chaos.checks.limits import beyond_disowning
-from tests.chaos.history import Complete, Record
+from tests.chaos.checks.limits import beyond_disowning, refused_by_all
+from tests.chaos.history import Record
 from tests.chaos.view import View, Violation, end_of_record
 
 _READS_A_SECOND = 12
@@ -43,12 +43,8 @@ def refused(view: View) -> Iterator[Violation]:
     """A client that was told that nothing ran, and nothing else, was told the truth."""
     for call, starts in view.starts.items():
         ran = view.upstream[call].jobs if call in view.upstream else 0
-        if ran and all(_refused(complete) for _, complete in starts) and not beyond_disowning(view, starts):
+        if ran and refused_by_all(starts) and not beyond_disowning(view, starts):
             yield Violation("I2 refused yet started", "every answer said that nothing was sent", call)
-
-
-def _refused(complete: Complete) -> bool:
-    return complete.retryable and complete.error is None
 
 
 def _silence(view: View, call: str) -> bool:
