@@ -76,7 +76,9 @@ def _hashed(bearer: str, claims: tuple[str, str] | None, keyring: Keyring, age: 
 
 def _subject(bearer: str, claims: tuple[str, str] | None) -> str:
     # Never the token itself: a subject is kept for longer than a credential.
-    return hashlib.sha256(bearer.encode()).hexdigest() if claims is None else json.dumps(claims)
+    if claims is not None:
+        return json.dumps(claims)
+    return hashlib.sha256(bearer.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _claims(bearer: str) -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.core.delivery import SILENCE, Attempt, Delivery, DeliveryState
+from gateway.core.job import Job
 from gateway.core.policy import SECOND
 from gateway.store.port import Gone, Saved, Store, StoreDown
 from gateway.worker.clock import Clock
@@ -24,8 +25,10 @@ from gateway.worker.tasks import Tasks
 
 _STORE_DOWN_PAUSE = 1 * SECOND
 _AFTER_DEFECT = 60 * SECOND
-_AT_ONCE = 256
-"""Attempts under way together on one replica."""
+_UNTIL_IT_ENDS = 10 * SECOND
+"""How long to wait for the end of a job that had ended, before a replica of the store that lagged was promoted."""
+_AT_ONCE = 128
+"""Attempts under way together on one replica; each holds its outcome's body."""
 _SHARE = 8
 """Of them, for one receiver."""
 _SILENT_SHARE = 2
@@ -119,7 +122,11 @@ class Deliveries:
         if before.due > self._clock.now() + 1:
             self._schedule.set(delivery_id, before.due)
             return None
-        after, asked = await self._try(before)
+        job = await self._store.read(before.job_id)
+        if isinstance(job, Job) and not job.state.terminal:
+            self._schedule.set(delivery_id, self._clock.now() + _UNTIL_IT_ENDS)
+            return None
+        after, asked = await self._try(before, job)
         saved = await self._save(before, after)
         if saved is Saved.SAVED and after.state is DeliveryState.PENDING:
             self._schedule.set(delivery_id, after.due)
@@ -135,9 +142,8 @@ class Deliveries:
         else:
             self._schedule.set(delivery_id, self._clock.now())
 
-    async def _try(self, delivery: Delivery) -> tuple[Delivery, bool]:
+    async def _try(self, delivery: Delivery, job: Job | Gone) -> tuple[Delivery, bool]:
         """Return the delivery after this attempt, and whether its receiver was asked."""
-        job = await self._store.read(delivery.job_id)
         body = await self._store.read_body(delivery.job_id)
         now = self._clock.now()
         if isinstance(job, Gone) or body is None:

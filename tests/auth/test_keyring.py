@@ -132,6 +132,14 @@ def test_purposes_have_keys_of_their_own():
     derived = [link, RING.derive("a"), RING.derive("b"), bytes.fromhex(RING.hash("a")), OLD[1]]
     assert len(set(derived)) == len(derived)
     assert RING.derive("a") == Keyring([OLD]).derive("a")
+    assert len({RING.derive("a", "b"), RING.derive("ab"), RING.derive("a"), RING.derive("a", "b", "")}) == 4
+
+
+def test_each_key_derives():
+    """What was derived before a rotation is derived after it, one key further down."""
+    ring = Keyring([("new", bytes(range(1, 33))), OLD])
+    assert ring.derive("a", "b", age=1) == Keyring([OLD]).derive("a", "b")
+    assert ring.derive("a", "b") != ring.derive("a", "b", age=1)
 
 
 # --- text ---

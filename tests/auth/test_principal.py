@@ -199,3 +199,13 @@ def test_a_caller_is_recognised_after_a_rotation(bearer):
     other = identify("another", RING)
     assert not after.is_principal(other.principal)
     assert not after.has_token(other.token)
+
+
+def test_a_subject_outlives_the_keyring_and_the_token():
+    """The same person has the same one under any ring and after a refresh; it is never the token itself."""
+    other = Keyring([("other", bytes(range(1, 33)))])
+    subjects = {identify(jwt(ALICE | {"jti": ring is RING}), ring).subject for ring in (RING, other)}
+    assert len(subjects) == 1
+    opaque = identify("an opaque token", RING).subject
+    assert opaque not in {"", "an opaque token", identify("another", RING).subject}
+    assert anonymous(RING).subject == ANONYMOUS

@@ -13,6 +13,7 @@ import pytest
 from gateway.core.delivery import SCHEDULE, Attempt, Delivery, DeliveryState
 from gateway.core.job import State
 from gateway.core.policy import DAY
+from gateway.store.codec import encode
 from gateway.store.port import Saved
 from gateway.worker.deliveries import Deliveries
 from tests.worker.doubles import BORN, ENDED, FOLLOWED, ME, OK, Bench, bench, elapsed
@@ -335,6 +336,24 @@ async def test_an_outcome_that_is_no_longer_kept(kind: str):
         assert it.told[-1].state is DeliveryState.FAILED
         assert it.told[-1].attempts[-1].error == "the outcome is no longer kept"
         assert await it.left() == []
+
+
+async def test_an_end_that_the_store_has_forgotten():
+    """A replica of it lagged and was promoted: nothing is sent until the job has ended there again."""
+    async with on_the_round(200) as it:
+        it.bench.store.down.add("read_delivery")
+        delivery = await it.due()
+        store = it.bench.store.inner
+        key = store._keys.job(delivery.job_id)
+        record = await store._redis.hget(key, "rec")
+        before = (await store.read(delivery.job_id)).with_(state=State.RUNNING, outcome=None)
+        await store._redis.hset(key, "rec", encode(before))
+        it.bench.store.down.clear()
+        await asyncio.sleep(60)
+        assert it.postman.posted == []
+        await store._redis.hset(key, "rec", record)
+        await asyncio.sleep(15)
+        assert [told.state for told in it.told] == [DeliveryState.DELIVERED]
 
 
 async def test_stopping_begins_no_more_attempts():
