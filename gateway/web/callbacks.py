@@ -5,12 +5,14 @@ What receivers have answered is nobody's but the caller's own: a job's signed li
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 from aiohttp import web
 
 from gateway.auth.principal import Caller, anonymous, bearer_of, identify
 from gateway.core.delivery import Delivery
-from gateway.core.errors import BadCallback, MethodNotAllowed, NotFound
+from gateway.core.errors import BadCallback, CredentialMissing, MethodNotAllowed, NotFound
 from gateway.core.job import Job
 from gateway.web import cors, delivery_views
 from gateway.web.access import check_change, proven, readable
@@ -35,25 +37,30 @@ async def of_job(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     job = await readable(request, gateway, request.match_info["id"])
     cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
-    await check_change(request, gateway, job, share=share_of(request))
-    caller = _caller(request, gateway)
-    return await (_attach if request.method == "POST" else _list)(request, job, caller)
+    return await (_attach if request.method == "POST" else _list)(request, gateway, job)
 
 
-async def _list(request: web.Request, job: Job, caller: Caller) -> web.Response:
-    found = await request.app[GATEWAY].callbacks.of(job)
-    views = [
-        delivery_views.of_owner(delivery, waits=not job.state.terminal)
-        for delivery in found
-        if caller.is_principal(delivery.principal or job.principal)
+async def _list(request: web.Request, gateway: Gateway, job: Job) -> web.Response:
+    caller = _caller_or_none(request, gateway)
+    found = [
+        delivery
+        for delivery in await gateway.callbacks.of(job)
+        if caller is not None and caller.is_principal(delivery.principal or job.principal)
     ]
+    # Of a job that several callers share, each has its own.
+    if found and caller is not None and not caller.is_principal(job.principal):
+        await proven(request, gateway)
+    else:
+        await check_change(request, gateway, job)
+    views = [delivery_views.of_owner(delivery, waits=not job.state.terminal) for delivery in found]
     return answer(200, {"callbacks": views}, job.id)
 
 
-async def _attach(request: web.Request, job: Job, caller: Caller) -> web.Response:
+async def _attach(request: web.Request, gateway: Gateway, job: Job) -> web.Response:
+    await check_change(request, gateway, job, share=share_of(request))
     url = _wish(await read_body(request)).url
+    caller = _caller(request, gateway)
     principal = job.principal if caller.is_principal(job.principal) else caller.principal
-    gateway = request.app[GATEWAY]
     # What is followed from now on must be known to be: a caller that goes does not end this halfway.
     added = await gateway.tasks.finish(gateway.callbacks.attach(job, url, Callee(principal, caller.subject)))
     view = delivery_views.of_owner(added.delivery, waits=added.waits)
@@ -111,6 +118,12 @@ def _caller(request: web.Request, gateway: Gateway) -> Caller:
     if gateway.own_credential:
         return anonymous(gateway.keyring)
     return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
+
+
+def _caller_or_none(request: web.Request, gateway: Gateway) -> Caller | None:
+    with contextlib.suppress(CredentialMissing):
+        return _caller(request, gateway)
+    return None
 
 
 def _only(request: web.Request, *methods: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from gateway.auth.keyring import generate
+from gateway.core.policy import Deduplicate, SameCall
 from gateway.worker.settings import CallbackSettings
 from tests.e2e.support import calling, check_problem, eventually, receiving
 from tests.support.rig import policy, rig, with_store
@@ -85,6 +86,41 @@ async def test_a_link_is_not_enough_to_read_them(redis_url):
         check_problem(await caller("GET", again), 405, "method-not-allowed")
         check_problem(await caller("POST", f"/-/callbacks/{job}/redeliver"), 404, "not-found")
         assert len(receiver.deliveries) == 1
+
+
+async def test_each_caller_of_one_job_has_its_own(redis_url):
+    """Two callers whose calls are one job: each URL is called, signed for its caller, and listed to it alone."""
+    same = policy(deduplicate=Deduplicate(60_000, by=frozenset({SameCall.ARGUMENTS})))
+    async with (
+        rig(shared=with_store(redis_url), callbacks=ALLOWED, policy=same) as running,
+        calling(running.url, token=jwt("first")) as first,
+        calling(running.url, token=jwt("second")) as second,
+        receiving() as one,
+        receiving() as two,
+    ):
+        # Their tokens are to be ones that the upstream knows.
+        for name, caller in (("first", first), ("second", second)):
+            assert (await caller(data=json.dumps({"duration": 0.1, "by": name}))).status == 200
+            await eventually(lambda caller=caller: secret_of(caller))
+        for caller, receiver in ((first, one), (second, two)):
+            started = await caller(
+                data=json.dumps({"duration": 0.5}), headers={"Call-Mode": "callback", "Callback-Url": receiver.url}
+            )
+            path = started.headers["Operation-Location"].replace("?", "/callbacks?")
+
+            async def delivered(caller=caller, path=path):
+                (delivery,) = (await caller("GET", path)).json["callbacks"]
+                return delivery if delivery["status"] == "delivered" else None
+
+            delivery = await eventually(delivered)
+            secret = (await caller("GET", "/-/callbacks/secret")).json["secret"]
+            assert delivery["url"] == receiver.url
+            (came,) = receiver.deliveries
+            assert Webhook(secret).verify(came.body, came.headers) is not None
+            again = await caller("POST", f"/-/callbacks/{delivery['id']}/redeliver")
+            assert again.status == 202
+        assert one.deliveries[0].headers["Job-Id"] == two.deliveries[0].headers["Job-Id"]
+        check_problem(await first("POST", f"/-/callbacks/{delivery['id']}/redeliver"), 404, "not-found")
 
 
 async def test_one_more_for_a_running_job(redis_url):
