@@ -36,8 +36,8 @@ STOPPED = [
     "Proxy-Connection",
     # the gateway's own business
     "Authorization", "Accept", "Accept-Encoding", "Content-Length", "Content-Type", "Cookie", "Host", "Prefer",
-    "Idempotency-Key", "Call-Mode", "Call-On-Timeout", "Callback-Url", "Last-Event-ID", "Range", "If-Match",
-    "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range",
+    "Idempotency-Key", "Call-Mode", "Call-On-Timeout", "Call-On-Disconnect", "Cancel-After", "Callback-Url",
+    "Last-Event-ID", "Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range",
     # what proxies add, and what servers behind them believe
     "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "X-Original-URL", "X-Rewrite-URL",
     "X-HTTP-Method-Override", "CF-Connecting-IP", "Sec-Fetch-Mode",
