@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.policy import HOUR, MINUTE, SECOND, Pace
-from gateway.core.timing import backoff, jittered, poll_interval
+from gateway.core.timing import asked_until, backoff, jittered, poll_interval
 
 AGES = st.integers(0, 48 * HOUR)
 HINTS = st.one_of(st.just(0), st.integers(0, 10 * MINUTE))
@@ -122,3 +122,27 @@ def test_backoff_doubles_up_to_a_quarter_of_a_minute():
 def test_backoff_is_bounded_and_heeds_the_upstream(failures, hint):
     """However long an upstream is away, it is asked again four times a minute, unless it asks for more time."""
     assert max(250, hint) <= backoff(failures, hint) <= max(15_000, hint)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "date", "wait"),
+    [
+        ("7", None, 7_000),
+        ("Sat, 01 Jan 2000 00:10:00 GMT", "Sat, 01 Jan 2000 00:00:00 GMT", 600_000),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", "Sat, 01 Jan 2000 00:10:00 GMT", 0),
+        ("Sat, 01 Jan 2000 00:10:00 GMT", None, 0),
+        ("Sat, 01 Jan 2000 00:10:00 GMT", "yesterday", 0),
+        ("Sat, 01 Jan 2000 00:10:00 -0000", "Sat, 01 Jan 2000 00:00:00 GMT", 0),
+        ("Sat, 99 Jan 2000 00:10:00 GMT", "Sat, 01 Jan 2000 00:00:00 GMT", 0),
+        (None, "Sat, 01 Jan 2000 00:00:00 GMT", 0),
+    ],
+)
+def test_a_date_is_told_by_the_clock_that_it_is_of(retry_after, date, wait):
+    """Its distance from the answer's own date; without that it says nothing."""
+    assert asked_until(retry_after, date) == wait
+
+
+@given(st.text(), st.text())
+def test_no_date_raises(retry_after, date):
+    """Whatever a receiver writes there."""
+    assert asked_until(retry_after, date) >= 0
