@@ -241,6 +241,17 @@ async def test_deliveries_are_taken_over_too(store):
     assert await taken(store, "b", "c") == {}
 
 
+@pytest.mark.parametrize("taker", ["a", "b"])
+async def test_a_delivery_done_since_the_dead_ones_rows_were_read_is_left_alone(store, raw, keys, taker):
+    """By the dead one, which had not noticed: nobody follows it any more, and nobody begins to."""
+    row = await created(store, "a")
+    delivery = delivery_of(row)
+    await store.save(save_of(end(row), delivery=delivery), "a")
+    await store.save_delivery(delivery.after(Attempt(at=NOW, took=1, status=200)), 1, "a", keep=KEEP)
+    assert await store._take_batch([delivery.id], "a", taker) == []
+    assert not await raw.exists(keys.followed(3, taker))
+
+
 async def test_what_is_taken_is_followed_as_long_as_it_lives(store, raw, keys, forward):
     """The taker's set lives as long as its longest-lived row."""
     row = await created(store, "a")

@@ -6,7 +6,9 @@ if redis.call('EXISTS', row) == 0 then
     row = KEYS[2]
 end
 local held = redis.call('HMGET', row, 'fol', 'rec', 'start', 'cred', 'cancel', 'verdict')
-if held[1] ~= ARGV[2] and held[1] ~= ARGV[3] then
+-- A delivery that is done names its last follower, and stands in no set any more: it was done since the set was read.
+local followed = redis.call('SISMEMBER', KEYS[3], ARGV[1]) + redis.call('SISMEMBER', KEYS[4], ARGV[1]) > 0
+if not followed or (held[1] ~= ARGV[2] and held[1] ~= ARGV[3]) then
     redis.call('SREM', KEYS[3], ARGV[1])
     return false
 end
