@@ -13,8 +13,8 @@ class JobUrls(msgspec.Struct, frozen=True):
     origin: str
     job_id: str
     sig: str | None = None
-    share: int = 0
-    """Which share of a job that several calls share is this caller's; 0 where there are no shares."""
+    share: str = ""
+    """What names this caller's share of a job that several calls share; "" where it has none."""
     cancelable: bool = False
     """Whether there is a way to cancel the job, as it stands now."""
 

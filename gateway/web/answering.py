@@ -99,8 +99,8 @@ def _applied(call: Call, job: Job) -> str | None:
     return None if mode is None else mode.value
 
 
-def urls_for(request: web.Request, share: int = 0) -> Callable[[Job], JobUrls]:
-    """Return what makes job URLs as this caller sees them, who has this share of the job."""
+def urls_for(request: web.Request, share: str = "") -> Callable[[Job], JobUrls]:
+    """Return what makes job URLs as this caller sees them, who has the share of it that is so named."""
     return partial(request.app[GATEWAY].links.urls, origin=caller_origin(request), share=share)
 
 

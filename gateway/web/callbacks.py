@@ -14,11 +14,10 @@ from gateway.auth.principal import Caller, anonymous, bearer_of, identify
 from gateway.core.delivery import Delivery
 from gateway.core.errors import BadCallback, CredentialMissing, MethodNotAllowed, NotFound
 from gateway.core.job import Job
-from gateway.web import cors, delivery_views
+from gateway.web import cors, delivery_views, shares
 from gateway.web.access import check_change, proven, readable
 from gateway.web.bodies import read_body
 from gateway.web.gateway import GATEWAY, Gateway
-from gateway.web.parameters import share_of
 from gateway.web.replies import NO_STORE
 from gateway.worker.callbacks import Callee
 
@@ -57,7 +56,7 @@ async def _list(request: web.Request, gateway: Gateway, job: Job) -> web.Respons
 
 
 async def _attach(request: web.Request, gateway: Gateway, job: Job) -> web.Response:
-    await check_change(request, gateway, job, share=share_of(request))
+    await check_change(request, gateway, job, share=shares.proved(request, job.id))
     url = _wish(await read_body(request)).url
     caller = _caller(request, gateway)
     principal = job.principal if caller.is_principal(job.principal) else caller.principal

@@ -12,7 +12,7 @@ from gateway.caller.renderers import renderer
 from gateway.core.errors import BadRequest, Draining, KeyReused, MethodNotAllowed, PrefetchRefused
 from gateway.core.exchange import Headers
 from gateway.core.job import KeyScope
-from gateway.web import cors, orders, relay
+from gateway.web import cors, orders, relay, shares
 from gateway.web.access import prove
 from gateway.web.answering import answer, urls_for
 from gateway.web.bodies import read_body
@@ -64,17 +64,17 @@ async def _follow(request: web.Request, order: Order, caller: Caller, choice: Ch
             extra = (("Idempotent-Replayed", "true"),)
         if choice.preference_applied is not None:
             extra = (*extra, ("Preference-Applied", choice.preference_applied))
-        terms = _terms(request, order, choice, accepted)
+        terms = _terms(request, order, choice, accepted, shares.name(gateway, accepted.job_id, caller, accepted.share))
         return await answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
 
 
-def _terms(request: web.Request, order: Order, choice: Choice, accepted: Accepted) -> Call:
+def _terms(request: web.Request, order: Order, choice: Choice, accepted: Accepted, share: str) -> Call:
     now = request.app[GATEWAY].clock.now()
     # A call that is taken for another's without having said so has no more than a look at that one's job.
     same = order.idempotency_key is not None or order.chosen_id is not None
     return Call(
         policy=order.policy,
-        urls=urls_for(request, accepted.share),
+        urls=urls_for(request, share),
         arrived=now,
         mode=choice.mode,
         until=now + choice.wait,

@@ -30,12 +30,11 @@ from gateway.core.plan import cancelable
 from gateway.core.policy import SECOND
 from gateway.core.verdict import Fate, Verdict
 from gateway.store.port import Canceling, Gone, StoreDown
-from gateway.web import cors
+from gateway.web import cors, shares
 from gateway.web.access import check_change, readable
 from gateway.web.answering import answer, urls_for
 from gateway.web.bodies import read_body
 from gateway.web.gateway import GATEWAY, Gateway
-from gateway.web.parameters import share_of
 from gateway.worker.watches import present
 
 _TAKEN = 1 * SECOND
@@ -43,9 +42,10 @@ _TAKEN = 1 * SECOND
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:
-    """`POST /-/jobs/{id}/cancel[?share=N]`: ask for the job to be canceled, or give one's share of it up."""
+    """`POST /-/jobs/{id}/cancel[?share=…]`: ask for the job to be canceled, or give one's share of it up."""
     _only_post(request)
-    job, share = await _job(request), share_of(request)
+    job = await _job(request)
+    share = shares.proved(request, job.id)
     await check_change(request, request.app[GATEWAY], job, share=share)
     if job.state.terminal:
         raise AlreadyEnded(f"it is {job.state.value}", job_id=job.id)
@@ -54,7 +54,8 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 async def delete(request: web.Request) -> web.StreamResponse:
     """`DELETE /-/jobs/{id}`: cancel a live job; drop the record and the outcome of one that has ended."""
-    gateway, job, share = request.app[GATEWAY], await _job(request), share_of(request)
+    gateway, job = request.app[GATEWAY], await _job(request)
+    share = shares.proved(request, job.id)
     # An outcome belongs to whoever started the job, and not to each who shares it.
     await check_change(request, gateway, job, share=0 if job.state.terminal else share)
     if not job.state.terminal:
@@ -115,7 +116,7 @@ async def _cancel(request: web.Request, job: Job, share: int) -> web.StreamRespo
         asked = await gateway.store.request_cancel(job.id, share)
     render: Renderer = views.share_given_up if asked is Canceling.WAITING else views.canceling
     check_asked(asked, job.id)
-    return await answer(request, job.id, terms(request, job, share=share), render)
+    return await answer(request, job.id, terms(request, job), render)
 
 
 def check_cancelable(gateway: Gateway, job: Job) -> None:
@@ -145,17 +146,16 @@ def asking(job_id: str) -> Iterator[None]:
         raise JobUnavailable("whether it was taken is not known; ask for it again", job_id=job_id) from error
 
 
-def terms(request: web.Request, job: Job, *, share: int = 0) -> Call:
+def terms(request: web.Request, job: Job) -> Call:
     """Return how whoever sent a command is answered."""
     gateway = request.app[GATEWAY]
     now = gateway.clock.now()
     return Call(
         policy=gateway.policies.policy(job.route),
-        urls=urls_for(request, share),
+        urls=urls_for(request, shares.named(request)),
         arrived=now,
         mode=None,
         until=now + _TAKEN,
-        share=share,
     )
 
 

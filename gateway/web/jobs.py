@@ -10,13 +10,15 @@ from gateway.caller.port import Call, Renderer, Stream
 from gateway.core.errors import MethodNotAllowed
 from gateway.core.modes import CallerMode
 from gateway.core.policy import SECOND, OnTimeout
-from gateway.web import commands, cors
+from gateway.web import commands, cors, shares
 from gateway.web.access import may_change, readable
 from gateway.web.answering import answer, urls_for
 from gateway.web.gateway import GATEWAY
-from gateway.web.parameters import number, share_of
 
 _MAX_HOP = 1_000
+_DIGITS = 6
+"""Of a count in the query: seconds and hops beyond are as good as without end."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
@@ -26,7 +28,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         return await commands.delete(request)
     if request.method not in {"GET", "HEAD"}:
         raise MethodNotAllowed(headers=(("Allow", "GET, HEAD, PUT, DELETE, OPTIONS"),))
-    wait = number(request.query.get("wait"))
+    wait = _number(request.query.get("wait"))
     return await _answer(request, views.show, wait=wait * SECOND)
 
 
@@ -37,7 +39,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
 
 async def wait(request: web.Request) -> web.StreamResponse:
     """`/-/jobs/{id}/wait?hop=N`: one hop of the redirect loop."""
-    hop = min(number(request.query.get("hop")), _MAX_HOP)
+    hop = min(_number(request.query.get("hop")), _MAX_HOP)
     said = read_on_timeout(request.headers.get("Call-On-Timeout", request.query.get("on-timeout")))
     return await _answer(request, long_poll.render, mode=CallerMode.LONG_POLL, hop=hop, on_timeout=said)
 
@@ -71,7 +73,8 @@ async def _answer(
     on_timeout: OnTimeout | None = None,
 ) -> web.StreamResponse:
     gateway = request.app[GATEWAY]
-    job, share = await readable(request, gateway, request.match_info["id"]), share_of(request)
+    job = await readable(request, gateway, request.match_info["id"])
+    share = shares.proved(request, job.id)
     policy = gateway.policies.policy(job.route)
     # Its link lets a caller that has dropped its token on a redirect wait on; more it does not.
     gives_up = mode is CallerMode.LONG_POLL and (on_timeout or policy.on_timeout) is OnTimeout.CANCEL
@@ -79,7 +82,7 @@ async def _answer(
     now = gateway.clock.now()
     call = Call(
         policy=policy,
-        urls=urls_for(request, share),
+        urls=urls_for(request, shares.named(request)),
         arrived=now,
         mode=mode,
         until=now + min(wait, policy.wait),
@@ -89,3 +92,10 @@ async def _answer(
         may_cancel=gives_up and await may_change(request, gateway, job, share=share),
     )
     return await answer(request, job.id, call, render)
+
+
+def _number(value: str | None) -> int:
+    """Return a count from the query, as large as any that means something; 0 for what is none."""
+    if not value or not (value.isascii() and value.isdigit()):
+        return 0
+    return int(value) if len(value) <= _DIGITS else 10**_DIGITS

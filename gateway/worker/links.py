@@ -17,8 +17,8 @@ class Links:
         self._policies = policies
         self._signer = signer
 
-    def urls(self, job: Job, origin: str, share: int = 0) -> JobUrls:
-        """Return the URLs of `job` below `origin`, for whoever has this share of it.
+    def urls(self, job: Job, origin: str, share: str = "") -> JobUrls:
+        """Return the URLs of `job` below `origin`, for whoever has the share of it that is so named.
 
         A signature is good while they answer, be it with 410.
         """

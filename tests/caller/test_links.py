@@ -26,10 +26,10 @@ def test_signed():
 
 def test_of_a_share():
     """Every URL says whose it is, so that what is reached over it is that one's."""
-    urls = JobUrls("https://gate.example", "03abc", "s.k.m", share=2)
-    assert urls.monitor == f"{BASE}?share=2&sig=s.k.m"
-    assert urls.cancel == f"{BASE}/cancel?share=2&sig=s.k.m"
-    assert urls.wait(7) == f"{BASE}/wait?hop=7&share=2&sig=s.k.m"
+    urls = JobUrls("https://gate.example", "03abc", "s.k.m", share="2.ab")
+    assert urls.monitor == f"{BASE}?share=2.ab&sig=s.k.m"
+    assert urls.cancel == f"{BASE}/cancel?share=2.ab&sig=s.k.m"
+    assert urls.wait(7) == f"{BASE}/wait?hop=7&share=2.ab&sig=s.k.m"
 
 
 def test_the_link_to_cancel():

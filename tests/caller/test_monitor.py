@@ -170,8 +170,8 @@ def test_links_carry_the_signature():
 def test_the_cancel_link():
     """There where there is a way to cancel, and for the share that is this caller's."""
     job = fresh()
-    view = msgspec.json.decode(monitor(job, Policy(), JobUrls(ORIGIN, job.id, share=2, cancelable=True)))
-    assert view["links"]["cancel"] == f"{ORIGIN}/-/jobs/{job.id}/cancel?share=2"
+    view = msgspec.json.decode(monitor(job, Policy(), JobUrls(ORIGIN, job.id, share="2.ab", cancelable=True)))
+    assert view["links"]["cancel"] == f"{ORIGIN}/-/jobs/{job.id}/cancel?share=2.ab"
 
 
 def test_what_is_to_be_said_to_one_caller():

@@ -13,7 +13,7 @@ import pytest
 from gateway.app import running
 from gateway.auth.keyring import generate
 from gateway.core.modes import UpstreamMode
-from gateway.core.policy import SECOND, Binding, OnDisconnect, OnTimeout
+from gateway.core.policy import SECOND, Binding, Deduplicate, OnDisconnect, OnTimeout, SameCall
 from gateway.simulator import Settings, Simulator
 from gateway.web.settings import Route
 from tests.e2e.support import Answer, Caller, calling, check_problem, eventually, fronting
@@ -34,6 +34,12 @@ ROUTES = (
     Route("trigger", "/trigger", "/t/Shared/async", policy=BY_TRIGGER),
     Route("plain", "/plain", "/t/Shared/async", policy=PLAIN),
     Route("shared", "/shared", None, policy=msgspec.structs.replace(BY_JOBS_API, coalesce=True)),
+    Route(
+        "together", "/together", "/t/Shared/async",
+        policy=msgspec.structs.replace(
+            BY_TRIGGER, coalesce=True, deduplicate=Deduplicate(60 * SECOND, frozenset({SameCall.ARGUMENTS}))
+        ),
+    ),
     Route(
         "leaving", "/leaving", None, policy=msgspec.structs.replace(BY_JOBS_API, on_disconnect=OnDisconnect.CANCEL)
     ),
@@ -264,6 +270,7 @@ class TestErasing:
         path = f"/-/jobs/{job_of(started)}"
         calls = [("GET", url) for url in view["links"].values()]
         calls += [("DELETE", path), ("POST", f"{path}/cancel"), ("POST", f"{path}/resolve")]
+        calls += [("GET", f"{path}/callbacks"), ("POST", f"{path}/callbacks")]
         for replica in (stage.here, stage.there):
             for method, url in calls:
                 assert ((await replica(method, url)).status, method, url) == (410, method, url)
@@ -301,12 +308,46 @@ class TestShares:
         await stage.ends(job_id, "canceled")
         assert stage.simulator.counters.starts == 1
 
+    @pytest.mark.parametrize("guess", ["2", "2.0000000000000000", "1", "0", "-1", "2.", "x"])
+    async def test_a_share_that_is_guessed(self, stage: Stage, guess: str):
+        """Is nobody's: a number is no proof."""
+        started = [await stage.start("/shared", id="a") for _ in range(2)]
+        path = f"/-/jobs/{job_of(started[0])}/cancel?share={guess}"
+        check_problem(await stage.here("POST", path), 409, "job-shared")
+        assert (await stage.here("POST", link(started[1], "cancel") or "")).json["cancel"]["requested"] is False
+
+    async def test_of_different_callers(self, stage: Stage):
+        """Each gives up its own share, with its own token; neither the other's, nor the job."""
+        async with calling(stage.here.url, token="other") as other:
+            arguments = {"duration": 30, "id": "a"}
+            mine, theirs = [
+                await caller(path="/together", json=arguments, headers={"Call-Mode": "async"})
+                for caller in (stage.here, other)
+            ]
+            assert job_of(mine) == job_of(theirs)
+            my_link, their_link = link(mine, "cancel") or "", link(theirs, "cancel") or ""
+            check_problem(await other("POST", my_link), 403, "read-only-link")
+            check_problem(await stage.here("POST", their_link), 409, "job-shared")
+            check_problem(
+                await other("POST", f"{theirs.json['links']['monitor']}".replace("?", "/resolve?")),
+                403,
+                "read-only-link",
+            )
+            given_up = await other("POST", their_link)
+            assert (given_up.status, given_up.json["cancel"]["requested"]) == (202, False)
+            last = await stage.here("POST", my_link)
+            assert (last.status, last.json["cancel"]["requested"]) == (202, True)
+            view = await stage.ends(job_of(mine), "canceled")
+            check_problem(await other("DELETE", theirs.json["links"]["monitor"]), 403, "read-only-link")
+            assert (await stage.here("GET", view["links"]["result"])).headers["Job-Status"] == "canceled"
+        assert stage.simulator.counters.starts == 1
+
     async def test_the_share_stays_with_its_urls(self, stage: Stage):
         """A caller that polls finds its own share again in what it is told."""
         first, second = [await stage.start("/shared", id="a") for _ in range(2)]
-        for answer, share in ((first, "share=1"), (second, "share=2")):
+        for answer in (first, second):
             polled = await stage.there("GET", answer.headers["Location"])
-            assert share in polled.json["links"]["cancel"]
+            assert polled.json["links"]["cancel"].replace(stage.there.url, stage.here.url) == link(answer, "cancel")
 
     async def test_a_wait_that_runs_out(self, stage: Stage):
         """Gives up one share; the 504 says that the job goes on for others."""

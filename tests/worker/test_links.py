@@ -35,8 +35,8 @@ def test_whether_it_can_be_canceled():
         (api, State.SUCCEEDED, False),
     ]  # fmt: skip
     for policies, state, cancelable in cases:
-        urls = Links(policies, None).urls(in_state(state), "https://gate.example", share=2)
-        assert (urls.cancelable, urls.share) == (cancelable, 2)
+        urls = Links(policies, None).urls(in_state(state), "https://gate.example", share="2.ab")
+        assert (urls.cancelable, urls.share) == (cancelable, "2.ab")
 
 
 def test_nothing_is_signed_where_an_id_is_enough():
