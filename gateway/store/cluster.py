@@ -65,6 +65,10 @@ class Cluster(redis.Redis):
         self._learning = asyncio.Lock()
         self._turns = itertools.count(secrets.randbelow(_SLOTS))
 
+    def __repr__(self) -> str:
+        """Name the nodes that were given."""
+        return f"Cluster({', '.join(f'{host.name}:{host.port}' for host in self._seeds)})"
+
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run a command on the node that holds its key; on any node if it has none."""
         [[answer]] = await self.run([[(args, options)]])
@@ -201,6 +205,8 @@ class Cluster(redis.Redis):
                 async with asyncio.timeout(self._patience / len(hosts)):
                     ranges = await _slots(self._client(host))
                 if self._take(ranges, host):
+                    for gone in self._clients.keys() - self._hosts():
+                        await self._clients.pop(gone).aclose()
                     return
 
     def _hosts(self) -> list[Host]:

@@ -16,6 +16,7 @@ import redis.asyncio
 from gateway.core.delivery import DeliveryState
 from gateway.store.port import Canceling, Created, Gone, Saved, StoreDown
 from gateway.store.redis import connect
+from gateway.store.requirements import Unsuitable
 from gateway.store.settings import StoreSettings
 from tests.store.rows import KEEP, change, delivery_of, end, job, new, save_of
 from tests.support.redis_servers import real_redis_binary, redis_server, require
@@ -283,4 +284,15 @@ async def test_a_server_that_was_demoted_is_left():
         with pytest.raises(StoreDown, match="replica"):
             await store.create(new(job()), "a", keep=KEEP)
         assert not any(connection.is_connected for connection in store._redis.connection_pool._available_connections)
+        await store.close()
+
+
+async def test_a_server_too_old_is_said_to_be():
+    """Redis before 7.0 does not know the flags that scripts have here."""
+    async with refusing("ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'") as url:
+        store = connect(SETTINGS, url)
+        with pytest.raises(StoreDown):
+            await store.ping()
+        with pytest.raises(Unsuitable, match=r"Redis 7\.0"):
+            await store._knows_flags()
         await store.close()
