@@ -123,6 +123,10 @@ class Intake:
         new = self._new(order)  # Nothing is durable before its arguments are good.
         with self._naming() as follower:
             answer = await self._create(new, follower, order)
+            if isinstance(answer, Held) and order.chosen_id is not None and await self._never_ran(answer.job_id):
+                # The chosen id is free again, as an idempotency key would be. The id made of it is that job's for good.
+                new = self._new(order, afresh=True)
+                answer = await self._create(new, follower, order)
             if isinstance(answer, Created):
                 self._driver.follow(Stored(new.job, new.start, new.credential), follower)
         match answer:
@@ -142,6 +146,13 @@ class Intake:
             self._driver.disown(new.job.id)
             self._disown(new, follower)
             raise StoreUnavailable from error
+
+    async def _never_ran(self, job_id: str) -> bool:
+        try:
+            job = await self._store.read(job_id)
+        except StoreDown as error:
+            raise StoreUnavailable from error
+        return isinstance(job, Job) and job.frees_key
 
     async def _before_rotation(self, order: Order) -> Accepted | None:
         """Find the job that the order's idempotency key belongs to since an older key of the ring was the newest."""
@@ -179,12 +190,12 @@ class Intake:
             0 if policy.deduplicate is None else policy.deduplicate.window,
         )
 
-    def _new(self, order: Order) -> NewJob:
+    def _new(self, order: Order, *, afresh: bool = False) -> NewJob:
         identity, now = self._identity(order, order.principal), self._clock.now()
         key = None if identity is None else identity.key
         partition = self._random(1)[0] if key is None else _partition(key)
         # One that the caller chose leads back to the same job, wherever it is asked for.
-        random = self._random(16) if order.chosen_id is None or key is None else bytes.fromhex(key[8:40])
+        random = self._random(16) if afresh or order.chosen_id is None or key is None else bytes.fromhex(key[8:40])
         job_id = make_id(partition, random)
         policy = order.policy
         cancel_after = policy.cancel_after if order.cancel_after is None else order.cancel_after

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from gateway.core.errors import BadArgumentsProblem, KeyReused
+from gateway.core import events as e
+from gateway.core.errors import BadArgumentsProblem, KeyReused, StoreUnavailable, UpstreamUnreachable
 from gateway.core.job import State
 from gateway.core.modes import UpstreamMode
+from gateway.core.outcome import problem_outcome
 from gateway.core.policy import MINUTE, SECOND, Binding, Deduplicate, SameCall
 from gateway.store.port import Canceling
 from gateway.worker.intake import Accepted
@@ -149,6 +151,33 @@ class TestChosenId:
             await intake.accept(order(chosen_id="invoice 7"))
             with pytest.raises(KeyReused):
                 await intake.accept(order(chosen_id="invoice 7", arguments=OTHER))
+
+    async def test_it_is_free_again_when_nothing_ran(self):
+        """As an idempotency key is: the call can be sent again, however often nothing comes of it."""
+        unreachable = e.StartRefused(problem_outcome(UpstreamUnreachable()), frees_key=True)
+        async with door() as (it, intake):
+            it.upstream.on_start = [unreachable, unreachable, FOLLOWED]
+            failed = set()
+            for _ in range(2):
+                accepted = await intake.accept(order(chosen_id="invoice 7"))
+                assert not accepted.replayed
+                await it.until(accepted.job_id, State.FAILED)
+                failed.add(accepted.job_id)
+            again = await intake.accept(order(chosen_id="invoice 7"))
+            assert (again.replayed, again.job_id in failed, len(failed)) == (False, False, 2)
+            await it.until(again.job_id, State.SUCCEEDED)
+            assert await intake.accept(order(chosen_id="invoice 7")) == Accepted(again.job_id, replayed=True)
+            assert len(it.upstream.starts) == 3
+
+    async def test_whether_it_is_free_again_is_not_guessed(self):
+        """A store that cannot say is a reason to try again later."""
+        async with door() as (it, intake):
+            first = await intake.accept(order(chosen_id="invoice 7"))
+            it.store.down.add("read")
+            with pytest.raises(StoreUnavailable):
+                await intake.accept(order(chosen_id="invoice 7"))
+            it.store.down.clear()
+            assert (await intake.accept(order(chosen_id="invoice 7"))).job_id == first.job_id
 
 
 class TestCorrelation:
