@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tests.chaos.calls import calls, request_of
+from tests.chaos.calls import calls, key_header, request_of
 from tests.chaos.exchanges import Exchanges
 from tests.chaos.history import Call, Complete, Ended, History
 from tests.chaos.receiver import Receiver
@@ -21,6 +21,7 @@ from tests.chaos.settings import Settings
 
 _AGAIN = 0.25
 _MONITOR_WAIT = 2
+_HEEDED = 1.0
 _AT_ONCE = 150
 _TWINS = 0.15
 """How often a keyed call is sent twice at once."""
@@ -65,7 +66,7 @@ class Clients:
 
     def _modes(self, call: Call) -> list[str]:
         """Return the mode of each request that the call is made with: twins share key, arguments and job."""
-        if call.key is None or call.mode == "callback" or self._random.random() > _TWINS:
+        if not call.repeatable or call.mode == "callback" or self._random.random() > _TWINS:
             return [call.mode]
         return [call.mode, self._random.choice([mode for mode in self._settings.modes if mode != "callback"])]
 
@@ -99,6 +100,8 @@ class Conversation:
             return "outcome", self._job, ""
         if started.problem in _GONE:
             return "pointer", self._job, str(started.problem)
+        if self._call.cancel:
+            await self._cancel()
         done = await self._go_on(started)
         return ("outcome" if done else "pointer"), self._job, self._mode
 
@@ -117,20 +120,18 @@ class Conversation:
         while True:
             answer = await self._send()
             told = answer.status is not None and answer.error is None and not answer.retryable
-            if told or self._call.key is None or not self._patient:
+            if told or not self._call.repeatable or not self._patient:
                 return answer
             await asyncio.sleep(_AGAIN)
 
     async def _send(self) -> Complete:
         call = self._call
-        headers = {"Call-Mode": self._mode}
-        if call.key is not None:
-            headers["Idempotency-Key"] = call.key
+        headers = {"Call-Mode": self._mode, **key_header(call)}
         if self._mode == "callback":
             headers["Callback-Url"] = self._receiver.url(call.call)
-        path, body = request_of(call)
+        method, path, body = request_of(call)
         return await self._exchanges.make(
-            call.call, "start", call.method, path, headers=headers, token=self._token,
+            call.call, "start", method, path, headers=headers, token=self._token,
             may_take=self._held_at_the_start(), **body,
         )  # fmt: skip
 
@@ -159,6 +160,13 @@ class Conversation:
             case "forget" if started.status == 200:
                 return False
         return await self._look()
+
+    async def _cancel(self) -> None:
+        """Ask once, of any replica; that it is heeded is not promised, as the job may end of itself meanwhile."""
+        await self._exchanges.make(
+            self._call.call, "cancel", "POST", f"/-/jobs/{self._job}/cancel", token=self._token, may_take=_HEEDED,
+            job=self._job,
+        )  # fmt: skip
 
     async def _poll(self, path: str) -> bool:
         while (answer := await self._read("poll", path, 0.0)) is not None:

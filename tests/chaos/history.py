@@ -12,6 +12,9 @@ from typing import IO
 
 import msgspec
 
+DEDUPLICATED = "again"
+"""The route that takes equal calls of one caller for one call."""
+
 REDIS = -1
 """The target of a fault that all replicas suffer."""
 
@@ -27,10 +30,19 @@ class Call(msgspec.Struct, frozen=True, tag="call"):
     token: str
     """Which of the two callers: `a` or `b`."""
     key: str | None
-    """Its Idempotency-Key; None: it is never sent twice."""
+    """Its Idempotency-Key, or the id that it chose for its job."""
     duration: float
     fault: str | None = None
     """What the simulator does to it: `name@point`."""
+    chosen: bool = False
+    """Whether the key is the job's chosen id."""
+    cancel: bool = False
+    """Whether the client asks for the job to be canceled."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the client may send it again: by its key, or since its route takes equal calls for one."""
+        return self.key is not None or self.route == DEDUPLICATED
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
@@ -50,7 +62,7 @@ class Invoke(msgspec.Struct, frozen=True, tag="invoke"):
     n: int
     call: str
     road: str
-    """`start`, or how the job is read: `monitor`, `poll`, `wait`, `result`, `events`, `replay`, `stranger`."""
+    """`start`, `cancel`, or how the job is read: `monitor`, `poll`, `wait`, `result`, `events`, `replay`, `stranger`."""
     replica: int
     at: float
     may_take: float

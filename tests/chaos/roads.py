@@ -7,7 +7,7 @@ from random import Random
 
 import msgspec
 
-from tests.chaos.calls import request_of
+from tests.chaos.calls import key_header, request_of
 from tests.chaos.exchanges import Exchanges
 from tests.chaos.history import Call, Complete, Record
 from tests.chaos.settings import Settings
@@ -70,14 +70,14 @@ class Roads:
         if call is not None:
             stranger = "b" if owner == "a" else "a"
             await self._get(tag, "stranger", f"/-/jobs/{job}", self._random.choice(everywhere), stranger, job=job)
-            if call.key is not None and not known.record.frees_key:
+            if call.repeatable and not known.record.frees_key:
                 await self._replay(call, job)
 
     async def _replay(self, call: Call, job: str) -> None:
-        path, body = request_of(call)
-        headers = {"Call-Mode": "sync", "Idempotency-Key": str(call.key)}
+        method, path, body = request_of(call)
+        headers = {"Call-Mode": "sync", **key_header(call)}
         await self._exchanges.make(
-            call.call, "replay", call.method, path, headers=headers, token=self._tokens[call.token],
+            call.call, "replay", method, path, headers=headers, token=self._tokens[call.token],
             may_take=self._settings.wait, final=True, job=job, **body,
         )  # fmt: skip
 

@@ -11,8 +11,24 @@ from tests.chaos.schedule import Step, Terms, plan
 PREFIX = "chaos"
 BASE_PATH = "/acme/prod/orchestrator_"
 
-ROUTES = {"async": "AsyncRequestReply", "long-poll": "LongPolling", "forget": "FireAndForget"}
-"""The gateway's routes, and the upstream mode of each."""
+FOLDER = "chaos"
+
+ROUTES = {
+    "async": "trigger: /t/chaos/async, upstream_mode: AsyncRequestReply",
+    "long-poll": "trigger: /t/chaos/long-poll, upstream_mode: LongPolling",
+    "forget": "trigger: /t/chaos/forget, upstream_mode: FireAndForget",
+    # What repeats another within the window is that call, key or no key.
+    "again": "trigger: /t/chaos/async-again, upstream_mode: AsyncRequestReply, "
+    "deduplicate: {window: 5m, by: [caller, arguments]}",
+    # A start in doubt is looked for: by an argument that carries the job's id, or by the Reference of a start.
+    "found": "trigger: /t/chaos/async-found, upstream_mode: AsyncRequestReply, correlation: callmodeJob, "
+    "reconcile_wait: 5s",
+    "jobs": f"process: jobs, folder: {FOLDER}, upstream_mode: Jobs, reconcile_wait: 5s",
+}
+"""The gateway's routes: what the configuration says of each besides its path."""
+
+FOUND = frozenset({"found", "jobs"})
+"""Routes whose jobs the Jobs API can find, and stop."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -62,6 +78,7 @@ upstream:
   url: http://127.0.0.1:{upstream}{base}
   allowed_hosts: [{hosts}]
   connect_timeout: 1s
+  jobs_api: {{calls_per_minute: 30}}
 store:
   url: redis://127.0.0.1:{store}/0
   prefix: {prefix}
@@ -85,7 +102,7 @@ defaults:
   refused_retention: 24h
 routes:
 """
-_ROUTE = "  - {{path: /{name}, trigger: /t/chaos/{name}, upstream_mode: {mode}}}\n"
+_ROUTE = "  - {{path: /{name}, {keys}}}\n"
 
 
 def config(settings: Settings, *, listen: int, store: int, upstream: int, upstreams: list[int]) -> str:
@@ -109,4 +126,4 @@ def config(settings: Settings, *, listen: int, store: int, upstream: int, upstre
         start_wait=round(settings.start_wait * 1000),
         unknown_ttl=round(settings.unknown_ttl * 1000),
     )
-    return head + "".join(_ROUTE.format(name=name, mode=mode) for name, mode in ROUTES.items())
+    return head + "".join(_ROUTE.format(name=name, keys=keys) for name, keys in ROUTES.items())

@@ -54,7 +54,7 @@ def told(view: View) -> Iterator[Violation]:
     """Whoever repeats a call by its key is answered in the end, and nobody is told of a defect."""
     for ended in view.ended:
         call = view.calls[ended.call]
-        if call.key is not None and ended.how in {"nothing", "refused"}:
+        if call.repeatable and ended.how in {"nothing", "refused"}:
             yield Violation("I3 unanswered", f"{ended.how} after all patience: {ended.why}", ended.call, ended.job)
     for invoke, complete in view.answered:
         if complete.problem == "internal-error":
