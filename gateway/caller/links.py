@@ -62,6 +62,11 @@ class JobUrls(msgspec.Struct, frozen=True):
         return self._url("/resolve")
 
     @property
+    def callbacks(self) -> str:
+        """The caller's deliveries of the outcome, and where to ask for one more."""
+        return self._url("/callbacks")
+
+    @property
     def link_header(self) -> str:
         """The Link field (RFC 8288) of every answer about the job."""
         links = {"monitor": self.monitor, "result": self.result, "events": self.events}

@@ -68,6 +68,7 @@ def _links(urls: JobUrls) -> dict[str, str]:
         "wait": urls.wait(0),
         "result": urls.result,
         "events": urls.events,
+        "callbacks": urls.callbacks,
     }
     return links | {"cancel": urls.cancel} if urls.cancelable else links
 

@@ -33,6 +33,8 @@ def data_application(gateway: Gateway) -> web.Application:
             web.route("*", "/-/jobs/{id}/cancel", commands.cancel),
             web.route("*", "/-/jobs/{id}/resolve", commands.resolve),
             web.route("*", "/-/jobs/{id}/callbacks", callbacks.of_job),
+            web.options("/-/callbacks/secret", callbacks.preflight),
+            web.options("/-/callbacks/{id}/redeliver", callbacks.preflight),
             web.route("*", "/-/callbacks/secret", callbacks.secret),
             web.route("*", "/-/callbacks/{id}/redeliver", callbacks.redeliver),
             web.route("*", "/-/hooks/orchestrator", hooks.orchestrator),

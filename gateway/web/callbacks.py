@@ -21,6 +21,7 @@ from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.replies import NO_STORE
 from gateway.worker.callbacks import Callee
 
+_METHODS = frozenset({"GET", "HEAD", "POST"})
 _NOT_YOURS = "no callback delivery has this id, or it is not yours"
 
 
@@ -75,11 +76,12 @@ def _wish(body: bytes) -> _Wish:
 
 async def redeliver(request: web.Request) -> web.Response:
     """`POST /-/callbacks/{id}/redeliver`: begin the schedule anew, at once."""
-    _only(request, "POST")
+    _only(request, "POST", "OPTIONS")
     gateway = request.app[GATEWAY]
     caller = _caller(request, gateway)
     delivery = await gateway.callbacks.find(request.match_info["id"])
     job = await gateway.callbacks.job_of(delivery)
+    cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
     if not caller.is_principal(delivery.principal or job.principal):
         raise NotFound(_NOT_YOURS)
     if caller.is_principal(job.principal):
@@ -97,14 +99,22 @@ async def begin_anew(gateway: Gateway, job: Job, delivery: Delivery) -> web.Resp
 
 async def secret(request: web.Request) -> web.Response:
     """`GET /-/callbacks/secret`: what signs the deliveries of this caller's jobs, newest first."""
-    _only(request, "GET", "HEAD")
+    _only(request, "GET", "HEAD", "OPTIONS")
     gateway = request.app[GATEWAY]
+    # It is of no one route: of all of them.
+    cors.belongs_to(request, cors.all_origins(gateway.settings))
     if gateway.callback_secrets.configured:
         raise NotFound("deliveries are signed with secrets of the gateway's configuration: ask its operator")
     if gateway.own_credential:
         raise NotFound("callers are not told apart here: ask the operator for the secret")
     caller = await proven(request, gateway)
     return answer(200, secrets_of(gateway, caller))
+
+
+async def preflight(request: web.Request) -> web.Response:
+    """`OPTIONS` of what is below `/-/callbacks/`, for pages of other origins."""
+    cors.belongs_to(request, cors.all_origins(request.app[GATEWAY].settings))
+    return cors.preflight(request, _METHODS)
 
 
 def secrets_of(gateway: Gateway, caller: Caller) -> dict[str, object]:

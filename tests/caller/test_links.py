@@ -10,8 +10,8 @@ BASE = "https://gate.example/-/jobs/03abc"
 def test_plain():
     """One path each, and the hop in the wait URI's query."""
     urls = JobUrls("https://gate.example", "03abc")
-    assert (urls.monitor, urls.poll, urls.result, urls.events) == (
-        BASE, f"{BASE}/poll", f"{BASE}/result", f"{BASE}/events",
+    assert (urls.monitor, urls.poll, urls.result, urls.events, urls.callbacks) == (
+        BASE, f"{BASE}/poll", f"{BASE}/result", f"{BASE}/events", f"{BASE}/callbacks",
     )  # fmt: skip
     assert urls.wait(7) == f"{BASE}/wait?hop=7"
 

@@ -162,7 +162,7 @@ def test_links_carry_the_signature():
     """All of them, or a client that drops Authorization could follow only some."""
     job = fresh()
     view = msgspec.json.decode(monitor(job, Policy(), JobUrls(ORIGIN, job.id, "abc.k.mac")))
-    assert set(view["links"]) == {"monitor", "poll", "wait", "result", "events"}
+    assert set(view["links"]) == {"monitor", "poll", "wait", "result", "events", "callbacks"}
     assert all(url.startswith(f"{ORIGIN}/-/jobs/{job.id}") for url in view["links"].values())
     assert all("sig=abc.k.mac" in url for url in view["links"].values())
 
