@@ -140,8 +140,9 @@ class Search:
                 job = await self._listing.one(group.place, key)
             if isinstance(job, Trouble):
                 troubles.append(job)
-            else:
-                self._remember((key, group.argument), None if job is None else argument_of(job, group.argument))
+            elif job is not None:
+                self._remember((key, group.argument), argument_of(job, group.argument))
+            # One that is listed and not there was read too early, or it is gone: that says nothing of what it carries.
 
         async with asyncio.TaskGroup() as reads:
             for key in candidates:

@@ -75,6 +75,7 @@ def config(
     callbacks: CallbackSettings | None = None,
     keyring: str | None = None,
     drain: int = 2_000,
+    hook_secrets: tuple[str, ...] = (),
     **upstream: Any,
 ) -> Config:
     """Return a configuration for tests: free ports, quiet logs, a fresh key prefix."""
@@ -88,6 +89,7 @@ def config(
             default_policy=policy or Policy(),
             base_path=BASE_PATH,
             drain=drain,
+            hook_secrets=hook_secrets,
         ),
         auth=AuthSettings(keyring=keyring or generate()),
         worker=WorkerSettings(callbacks=callbacks or CallbackSettings()),
