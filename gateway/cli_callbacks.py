@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
+
+from gateway.cli_http import ADMIN, ask, fail, quoted
 
 callbacks_app = typer.Typer(
     help="Callback deliveries that were given up, and sending them again.", no_args_is_help=True
@@ -15,8 +16,6 @@ callbacks_app = typer.Typer(
 
 _ADMIN = typer.Option(help="The gateway's admin port.")
 _STATUS = typer.Option(help="failed: every attempt failed; disabled: the receiver answered 410.")
-_HERE = "http://127.0.0.1:9090"
-_TIMEOUT = 30
 
 
 @callbacks_app.command("list")
@@ -24,7 +23,7 @@ def list_dead(
     status: Annotated[str, _STATUS] = "failed",
     limit: Annotated[int, typer.Option(help="How many at most, the newest first.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    admin: Annotated[str, _ADMIN] = _HERE,
+    admin: Annotated[str, _ADMIN] = ADMIN,
 ) -> None:
     """List them, one a line: id, job, when and how the last attempt went, URL."""
     for number, delivery in enumerate(_dead(admin, status)):
@@ -38,16 +37,16 @@ def redeliver(
     ids: Annotated[list[str] | None, typer.Argument(help="Which ones, by their ids.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All that have this status.")] = False,
     status: Annotated[str, _STATUS] = "failed",
-    admin: Annotated[str, _ADMIN] = _HERE,
+    admin: Annotated[str, _ADMIN] = ADMIN,
 ) -> None:
     """Begin the schedule of deliveries anew, at once, under their old `webhook-id`. 1 if any could not be."""
     if every == bool(ids):
-        _fail("name deliveries by their ids, or say --all")
+        fail("name deliveries by their ids, or say --all")
     # Read whole before any is sent again: what is sent again leaves the list.
     wanted = ids or [str(delivery["id"]) for delivery in _dead(admin, status)]
     failed = False
     for each in wanted:
-        code, answer = _ask(admin, f"/-/callbacks/{_quoted(each)}/redeliver", method="POST")
+        code, answer = ask(admin, f"/-/callbacks/{quoted(each)}/redeliver", method="POST")
         failed = failed or code != 202
         typer.echo(f"{each}\t{'due now' if code == 202 else answer.get('detail', code)}", err=code != 202)
     raise typer.Exit(1 if failed else 0)
@@ -56,10 +55,10 @@ def redeliver(
 def _dead(admin: str, status: str) -> Iterator[dict[str, Any]]:
     cursor = None
     while True:
-        query = f"status={_quoted(status)}" + (f"&cursor={cursor}" if cursor else "")
-        code, page = _ask(admin, f"/-/callbacks?{query}")
+        query = f"status={quoted(status)}" + (f"&cursor={cursor}" if cursor else "")
+        code, page = ask(admin, f"/-/callbacks?{query}")
         if code != 200:
-            _fail(str(page.get("detail", code)))
+            fail(str(page.get("detail", code)))
         yield from page["callbacks"]
         cursor = page["next"]
         if cursor is None:
@@ -70,37 +69,3 @@ def _line(delivery: dict[str, Any]) -> str:
     last = delivery["attempts"][-1] if delivery["attempts"] else {}
     how = last.get("status") or last.get("error") or "-"
     return "\t".join((delivery["id"], delivery["job"], last.get("at", "-"), str(how), delivery["url"]))
-
-
-def _quoted(text: str) -> str:
-    from urllib.parse import quote
-
-    return quote(text, safe="")
-
-
-def _ask(admin: str, path: str, *, method: str = "GET") -> tuple[int, dict[str, Any]]:
-    from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
-
-    try:
-        # The operator's own URL.
-        with urlopen(Request(admin.rstrip("/") + path, method=method), timeout=_TIMEOUT) as answer:  # noqa: S310
-            return answer.status, json.load(answer)
-    except HTTPError as answer:
-        with answer:
-            return answer.code, _document(answer.read())
-    except (URLError, OSError, ValueError) as error:
-        _fail(f"{admin}: {error}")
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    sys.exit(1)

@@ -6,22 +6,20 @@ import base64
 import json
 import os
 import sys
-from http.client import HTTPException
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
+
+from gateway.cli_http import ADMIN, ask, fail, quoted
 
 jobs_app = typer.Typer(
     help="Look at a job, cancel it, or say what became of it. A caller's own port (--url) asks for CALLMODE_TOKEN.",
     no_args_is_help=True,
 )
 
-_TIMEOUT = 30.0
-
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as in `Job-Id`.")]
 Url = Annotated[str, typer.Option(help="A port of the gateway: the admin port, or the one of callers.")]
-ADMIN = "http://127.0.0.1:9090"
 
 
 @jobs_app.command()
@@ -65,7 +63,7 @@ def _outcome(body: Path | None, header: list[str]) -> dict[str, object]:
     try:
         content = sys.stdin.buffer.read() if str(body) == "-" else body.read_bytes()
     except OSError as error:
-        _fail(f"{body} cannot be read: {error.strerror}")
+        fail(f"{body} cannot be read: {error.strerror}")
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -90,50 +88,19 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _ask(method: str, url: str, job_id: str, what: str = "", body: dict[str, object] | None = None) -> dict[str, Any]:
+def _ask(method: str, url: str, job_id: str, what: str = "", body: object = None) -> dict[str, Any]:
     """Call the gateway; return the monitor that it answers, or fail with its problem."""
-    from urllib.error import HTTPError, URLError
-    from urllib.parse import quote
-    from urllib.request import Request, urlopen
-
-    target = f"{url.rstrip('/')}/-/jobs/{quote(job_id, safe='')}{'/' if what else ''}{what}"
-    data = json.dumps(body or {}).encode() if method == "POST" else None
-    headers = {"Accept": "application/json", "Content-Type": "application/json"}
-    if token := os.environ.get("CALLMODE_TOKEN"):
-        headers["Authorization"] = f"Bearer {token}"
-    try:
-        request = Request(target, data, headers, method=method)  # noqa: S310 - the operator's own URL
-        with urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - the operator's own URL
-            return _monitor(answer.read())
-    except HTTPError as refused:
-        with refused:
-            _fail(f"{job_id}: {_told(refused.read()) or refused}")
-    except (URLError, OSError, ValueError, HTTPException) as error:
-        _fail(f"{target}: {error}")
-
-
-def _monitor(content: bytes) -> dict[str, Any]:
-    document = json.loads(content)
-    if not isinstance(document, dict) or not document.keys() >= {"id", "status", "cancel"}:
-        raise ValueError("what answers is no gateway")
+    path = f"/-/jobs/{quoted(job_id)}{'/' if what else ''}{what}"
+    token = os.environ.get("CALLMODE_TOKEN") or None
+    status, document = ask(url, path, method=method, body=body, token=token)
+    if status >= 400:
+        fail(f"{job_id}: {document.get('title', status)}: {document.get('detail', 'what answers is no gateway')}")
+    if not document.keys() >= {"id", "status", "cancel"}:
+        fail(f"{url}: what answers is no gateway")
     return document
-
-
-def _told(content: bytes) -> str | None:
-    """Return a problem document in words; None for anything else."""
-    try:
-        problem = json.loads(content)
-        return f"{problem['title']}: {problem['detail']}"
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 def _tell(monitor: dict[str, Any]) -> None:
     canceling = monitor["status"] in {"starting", "running", "unknown"} and monitor["cancel"]["requested"]
     message = f" ({monitor['message']})" if monitor.get("message") else ""
     typer.echo(f"{monitor['id']}: {monitor['status']}{', cancel requested' if canceling else ''}{message}")
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    sys.exit(1)
