@@ -55,7 +55,8 @@ async def test_a_rolling_restart_fails_nobody(tmp_path, redis_url):
         took = asyncio.get_running_loop().time() - began
         assert {tag: task.result() for tag, task in outcomes.items()} == {tag: outcome_of(tag) for tag in outcomes}
         assert it.simulator.starts_by_argument == dict.fromkeys(outcomes, 1)
-        assert all(blocked > CALLERS / 10 for blocked in restarting.result()), restarting.result()
+        # A busy machine restarts slowly, and jobs end meanwhile: [190, 135, 128] where it has nothing else to do.
+        assert sum(restarting.result()) > CALLERS, restarting.result()
         assert took < 60
         assert front.refused == 0
 
@@ -75,7 +76,7 @@ async def test_killing_one_after_the_other_fails_nobody(tmp_path, redis_url):
         ]
         async with asyncio.TaskGroup() as group:
             outcomes = {client.tag: group.create_task(client.outcome()) for client in clients}
-            await asyncio.gather(*(replica.running(CALLERS // 6) for replica in it.each))
+            await _all_followed(it, CALLERS)
             for replica in it.each:
                 await replica.kill()
                 await replica.start()
@@ -87,3 +88,10 @@ async def test_killing_one_after_the_other_fails_nobody(tmp_path, redis_url):
 async def _all_started(it: Replicas, count: int) -> None:
     while len(it.simulator.starts_by_argument) < count:  # noqa: ASYNC110 - the simulator has no event for it
         await asyncio.sleep(0.05)
+
+
+async def _all_followed(it: Replicas, count: int) -> None:
+    """Wait until no start is under way any more: one that is cut off would be in doubt."""
+    while sum(len(replica.told("Followed")) for replica in it.each) < count:  # noqa: ASYNC110 - processes set no event
+        await asyncio.sleep(0.05)
+    await asyncio.gather(*(replica.running() for replica in it.each))

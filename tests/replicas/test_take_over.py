@@ -9,6 +9,9 @@ from tests.support.replicas import LEASE, Replicas, outcome_of, replicas
 
 MANY = 20
 
+BUSY = 0.5
+"""Seconds that a process may wait for its turn on a machine that does other things as well."""
+
 
 async def started(it: Replicas) -> list[str]:
     """Start many jobs on the first replica, and wait until they run; return their ids, in the order of their tags."""
@@ -39,7 +42,7 @@ async def test_the_jobs_of_a_killed_replica_are_taken_over_within_a_lease_time(t
         dead = await it.follower(ids[0])
         await it[0].kill()
         died = asyncio.get_running_loop().time()
-        assert await it.taken_over(dead) - died <= LEASE
+        assert await it.taken_over(dead) - died <= LEASE + BUSY
         await end_exactly(it, ids)
 
 

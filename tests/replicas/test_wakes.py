@@ -56,7 +56,7 @@ async def test_a_silent_subscription_is_noticed(tmp_path, redis_url):
     async with FaultProxy(int(redis_url.rsplit(":", 1)[1].split("/")[0])) as proxy:
         behind = redis_url.replace(redis_url.split(":")[2].split("/")[0], str(proxy.port))
         async with (
-            replicas(redis_url, tmp_path, count=2, urls={1: behind}) as it,
+            replicas(redis_url, tmp_path, count=2, urls={1: behind}, timeout="1s") as it,
             asyncio.TaskGroup() as group,
         ):
             call = group.create_task(blocked(it, it[1], "a", 1.0))

@@ -100,12 +100,14 @@ class Replica:
         return (await self.caller("GET", "/-/readyz")).status == 200
 
     async def running(self, count: int = 1) -> list[str]:
-        """Wait until `count` jobs started here are durably running; return their ids."""
+        """Wait until `count` jobs were started here, and the store knows of all how to go on; return their ids."""
 
         async def look() -> list[str]:
             ids = self.told("Followed")
-            views = [(await self.caller("GET", f"/-/jobs/{job_id}")).json for job_id in ids]
-            return ids if len(ids) >= count and all(view["status"] == "running" for view in views) else []
+            if len(ids) < count:
+                return []
+            views = await asyncio.gather(*(self.caller("GET", f"/-/jobs/{job_id}") for job_id in ids))
+            return ids if all(view.json["status"] not in {"accepted", "starting"} for view in views) else []
 
         return await eventually(look)
 
@@ -174,6 +176,7 @@ async def replicas(
     patches: Mapping[int, Sequence[str]] | None = None,
     env: Mapping[int, Mapping[str, str]] | None = None,
     lease: float = LEASE,
+    timeout: str = "1900ms",
     urls: Mapping[int, str] | None = None,
     store_settings: str = "",
     upstream_settings: str = "",
@@ -188,7 +191,7 @@ async def replicas(
         config = directory / "replicas.yaml"
         config.write_text(
             f"upstream: {{url: {origin}{BASE_PATH}{', ' * bool(upstream_settings)}{upstream_settings}}}\n"
-            f"store: {{url: '{redis_url}', prefix: {prefix}, timeout: 1s, lease: {round(lease * 1000)}ms"
+            f"store: {{url: '{redis_url}', prefix: {prefix}, timeout: {timeout}, lease: {round(lease * 1000)}ms"
             f"{', ' * bool(store_settings)}{store_settings}}}\n{settings}"
         )
         client = redis.asyncio.Redis.from_url(redis_url)
