@@ -262,6 +262,8 @@ async def test_one_that_is_dead_is_sent_again(store, raw, keys):
         assert await store.redeliver(again, delivery.revision, "b", keep=SPAN) is Saved.SAVED
     assert await store.read_delivery(delivery.id) == DeliveryRow(again, "b")
     assert await followed(raw, keys, delivery.id, "b")
+    found_by, row = keys.followed(partition_of(delivery.id), "b"), keys.delivery(delivery.id)
+    assert await raw.pttl(found_by) >= await raw.pttl(row) - 60_000  # A dead one is kept longer than it is tried.
     assert (await store.dead_letters(DeliveryState.DISABLED, limit=9)).deliveries == ()
 
 

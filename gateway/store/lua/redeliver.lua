@@ -19,9 +19,11 @@ redis.call('SREM', ARGV[7] .. held[2], ARGV[1])
 redis.call('SADD', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
+-- One that was given up is kept for longer than ARGV[6], and what finds it must live as long.
+local keep = math.max(tonumber(ARGV[6]), redis.call('PTTL', KEYS[1]))
 for _, key in ipairs(KEYS) do
-    if redis.call('PTTL', key) < tonumber(ARGV[6]) then
-        redis.call('PEXPIRE', key, ARGV[6])
+    if redis.call('PTTL', key) < keep then
+        redis.call('PEXPIRE', key, keep)
     end
 end
 return 'saved'
