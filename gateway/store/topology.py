@@ -134,14 +134,24 @@ class _SentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
     """
 
     _asked = float("-inf")
+    listening: _SentinelPool | None = None
+    """Whose connections only listen, and would never hear that there is nothing to be heard any more."""
 
     async def get_connection(self, *args: Any, **options: Any) -> Any:
         now = asyncio.get_running_loop().time()
         if now - self._asked > _TRUST:
             self._asked = now
             with suppress(RedisConnectionError):  # Sentinels that are away need not be the store's end.
-                await self.get_master_address()  # type: ignore[no-untyped-call]
+                await self.get_master_address()
         return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+
+    async def get_master_address(self) -> Any:
+        """Ask the Sentinels; leave the primary before also where nothing is sent."""
+        before = self.master_address
+        address = await super().get_master_address()  # type: ignore[no-untyped-call]
+        if self.listening and before not in {None, address}:
+            await self.listening.disconnect()
+        return address
 
     async def release(self, connection: Any) -> None:
         if (connection.host, connection.port) != self.master_address:
@@ -172,8 +182,8 @@ def _sentinel(settings: StoreSettings, address: Address) -> Servers:
     )
     given = _common(settings, address) | {"db": address.db}
 
-    def pooled(retries: int) -> redis.Redis:
-        pool = _SentinelPool(  # type: ignore[no-untyped-call]
+    def pooled(retries: int) -> _SentinelPool:
+        return _SentinelPool(  # type: ignore[no-untyped-call]
             address.service,
             sentinel,
             connection_class=_ManagedTls if address.tls else _Managed,
@@ -182,9 +192,11 @@ def _sentinel(settings: StoreSettings, address: Address) -> Servers:
             retry=Retry(NoBackoff(), retries),
             **given,
         )
-        return redis.Redis.from_pool(pool)
 
-    found = one(pooled(1), pooled(0), pooled(1) if settings.wait_replicas else None)
+    commands, listening = pooled(retries=1), pooled(retries=0)
+    commands.listening = listening
+    writes = redis.Redis.from_pool(pooled(retries=1)) if settings.wait_replicas else None
+    found = one(redis.Redis.from_pool(commands), redis.Redis.from_pool(listening), writes)
     return msgspec.structs.replace(found, closing=(*found.closing, sentinel.aclose))
 
 

@@ -17,6 +17,7 @@ from tests.store.rows import KEEP, change, end, job, new, save_of
 from tests.support.redis_servers import real_redis_binary, require
 from tests.support.store_topologies import (
     SERVICE,
+    SETTLED_WITHIN,
     ask,
     eventually,
     field,
@@ -131,6 +132,9 @@ async def test_a_primary_cut_off_from_its_sentinels_is_left(store, servers, sent
     monkeypatch.setattr("gateway.store.topology._TRUST", 0.1)
     row = job()
     await store.create(new(row), "a", keep=KEEP)
+    wakes = store.wakes("w")
+    assert await anext(wakes) is None
+    listening = asyncio.ensure_future(anext(wakes))
     await in_step(*servers)
     ask(servers[1], "REPLICAOF", "NO", "ONE")
     for sentinel in sentinels:
@@ -138,6 +142,8 @@ async def test_a_primary_cut_off_from_its_sentinels_is_left(store, servers, sent
         ask(sentinel, "SENTINEL", "MONITOR", SERVICE, "127.0.0.1", servers[1].port, 2)
     await asyncio.sleep(0.2)
     assert await eventually(lambda: store.save(save_of(change(row)), "a")) is Saved.SAVED
+    with pytest.raises(StoreDown):
+        await asyncio.wait_for(listening, timeout=SETTLED_WITHIN)
     assert ask(servers[0], "HGET", f"{SETTINGS.prefix}:{{p{row.id[:2]}}}:job:{row.id}", "rev") == "1"
     assert ask(servers[1], "HGET", f"{SETTINGS.prefix}:{{p{row.id[:2]}}}:job:{row.id}", "rev") == "2"
 
