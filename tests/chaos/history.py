@@ -62,7 +62,7 @@ class Invoke(msgspec.Struct, frozen=True, tag="invoke"):
     n: int
     call: str
     road: str
-    """`start`, `cancel`, or how the job is read: `monitor`, `poll`, `wait`, `result`, `events`, `replay`, `stranger`."""
+    """`start`, `cancel`, or a way to read: `monitor`, `poll`, `wait`, `result`, `events`, `replay`, `stranger`."""
     replica: int
     at: float
     may_take: float
@@ -98,6 +98,12 @@ class Complete(msgspec.Struct, frozen=True, tag="complete"):
     """Its bytes, as Latin-1."""
     events: tuple[Event, ...] = ()
     error: str | None = None
+
+
+class Repeated(msgspec.Struct, frozen=True, tag="repeated"):
+    """An exchange at the end was answered 503, on a busy machine, and is made once more."""
+
+    n: int
 
 
 class Delivered(msgspec.Struct, frozen=True, tag="callback"):
@@ -185,8 +191,20 @@ class Mark(msgspec.Struct, frozen=True, tag="mark"):
 
 
 Line = (
-    Call | Ended | Invoke | Complete | Delivered | Fault | Unwell | Seen | Record | Upstream | Leftover | Mark
-)  # fmt: skip
+    Call
+    | Ended
+    | Invoke
+    | Complete
+    | Repeated
+    | Delivered
+    | Fault
+    | Unwell
+    | Seen
+    | Record
+    | Upstream
+    | Leftover
+    | Mark
+)
 
 _decoder = msgspec.json.Decoder(Line)
 

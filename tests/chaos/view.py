@@ -20,6 +20,7 @@ from tests.chaos.history import (
     Leftover,
     Line,
     Record,
+    Repeated,
     Seen,
     Unwell,
     Upstream,
@@ -65,9 +66,10 @@ class View:
 
     @cached_property
     def exchanges(self) -> list[Exchange]:
-        """Every request, in the order of sending."""
+        """Every request, in the order of sending, without those that were made once more at the end."""
+        repeated = {line.n for line in self._all(Repeated)}
         completes = {complete.n: complete for complete in self._all(Complete)}
-        return [Exchange(invoke, completes.get(invoke.n)) for invoke in self._all(Invoke)]
+        return [Exchange(invoke, completes.get(invoke.n)) for invoke in self._all(Invoke) if invoke.n not in repeated]
 
     @cached_property
     def answered(self) -> list[tuple[Invoke, Complete]]:
