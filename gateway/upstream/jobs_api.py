@@ -47,6 +47,11 @@ class JobsApi:
         self._search = search
         self._attachments = attachments
 
+    @property
+    def own(self) -> bool:
+        """Whether it is called under a credential of the gateway's, rather than callers' own."""
+        return self._calls.own
+
     def job_leg(self, key: str, folder: str | None) -> Leg:
         """Return what is read of the job of a key in Orchestrator. Raises ValueError for a key that is no GUID."""
         return job_leg(self._base, key, folder)

@@ -18,6 +18,11 @@ class Orchestrator:
         self._triggers = triggers
         self._jobs = jobs
 
+    @property
+    def own_jobs_credential(self) -> bool:
+        """Whether the Jobs API is called under a credential of the gateway's, rather than callers' own."""
+        return self._jobs.own
+
     def job_leg(self, key: str, folder: str | None) -> Leg:
         """Return what is read of the job of a key in Orchestrator. Raises ValueError for a key that is no GUID."""
         return self._jobs.job_leg(key, folder)

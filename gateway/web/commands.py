@@ -71,10 +71,10 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     _only_post(request)
     job = await _job(request)
     await check_change(request, request.app[GATEWAY], job)
-    return await give_verdict(request, job, terms(request, job))
+    return await give_verdict(request, job, terms(request, job), by_operator=False)
 
 
-async def give_verdict(request: web.Request, job: Job, call: Call) -> web.StreamResponse:
+async def give_verdict(request: web.Request, job: Job, call: Call, *, by_operator: bool = True) -> web.StreamResponse:
     """Pass on the verdict that is the request's body; answer once it is taken.
 
     Raises `BadVerdict`, `NotUnknown`, `JobExpired`, `JobUnavailable`.
@@ -83,6 +83,9 @@ async def give_verdict(request: web.Request, job: Job, call: Call) -> web.Stream
     told = read_verdict(await read_body(request))
     if job.state is not State.UNKNOWN:
         raise NotUnknown(f"it is {job.state.value}", job_id=job.id)
+    if isinstance(told, Runs) and not by_operator and gateway.upstream.own_jobs_credential:
+        # The gateway may read and stop what whoever sends this may not: any job of the folder.
+        raise BadVerdict("the gateway follows jobs under a credential of its own: only an operator may name one")
     verdict = _verdict(gateway, job, told)
     with asking(job.id):
         if not await gateway.store.give_verdict(job.id, verdict):

@@ -18,6 +18,7 @@ from gateway.app import running
 from gateway.auth.keyring import generate
 from gateway.core.policy import MINUTE, SECOND, Binding
 from gateway.simulator import Simulator
+from gateway.upstream.settings import JobsApiSettings
 from gateway.web.settings import Route
 from tests.e2e.support import Answer, Caller, calling, check_problem, eventually
 from tests.support.rig import BASE_PATH, TOKEN, config, policy, simulated, with_store
@@ -205,6 +206,26 @@ class TestWhoMay:
             check_problem(await resolve(nobody, job_id, ENDED), 401, "credential-missing")
             check_problem(await resolve(other, job_id, ENDED), 404, "not-found")
         assert await stage.status(job_id) == "unknown"
+
+    @pytest.mark.parametrize("credential", [{"bearer": TOKEN}, {"jobs_api": JobsApiSettings(bearer=TOKEN)}], ids=str)
+    async def test_a_job_named_by_a_caller_is_not_read_under_the_gateways_credential(self, redis_url, credential):
+        """Any job of the folder could be named, read and stopped so; an operator may."""
+        async with (
+            simulated() as (simulator, origin),
+            running(config(origin + BASE_PATH, shared=with_store(redis_url), routes=ROUTES, **credential)) as ports,
+            calling(f"http://{ports['data']}") as caller,
+            calling(f"http://{ports['admin']}", token=None) as operator,
+        ):
+            arguments = {"id": "a", "fault": "502-after", "fault_times": 1, "duration": 0.1}
+            job_id = (await caller(path="/api", json=arguments)).headers["Job-Id"]
+            (job,) = simulator.jobs.values()
+            verdict = {"verdict": "running", "key": job.key}
+            assert "operator" in check_problem(await resolve(caller, job_id, verdict), 400, "bad-verdict")
+            assert (await caller("GET", f"/-/jobs/{job_id}")).json["status"] == "unknown"
+            assert simulator.counters.job_reads == 0
+            assert (await resolve(operator, job_id, verdict)).status == 200
+            result = await caller("GET", f"/-/jobs/{job_id}?wait=10")
+            assert result.json["status"] == "succeeded"
 
     @pytest.mark.parametrize(
         "headers",
