@@ -1,4 +1,4 @@
-"""The demo from start to end: the stage is set, the pairs are run, the gateway is killed, the verdict is given."""
+"""The demo from start to end: the stage is set, the pairs are run, an answer is lost, the gateway is killed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.demo import stage as stages
 from gateway.demo.child import DemoError
 from gateway.demo.conversation import AUTHORIZATION
 from gateway.demo.crash import crash
+from gateway.demo.doubt import doubt
 from gateway.demo.pairs import run_pairs
 from gateway.demo.receiver import Receiver
 from gateway.demo.report import Report
@@ -32,7 +33,7 @@ INTERRUPTED = 130
 async def demo(*, serve: bool = False) -> int:
     """Run the demo and print what came of it; with `serve`, go on until Ctrl-C. Return the exit status.
 
-    That is 0 where every pair gave the exact outcome, each job was started once and the killed gateway lost none;
+    That is 0 where every outcome was exact and every job started once, lost answer and killed gateway or not;
     1 where not, or where the demo could not be run; 130 where it was interrupted.
     """
     console = _console()
@@ -72,10 +73,13 @@ async def _play(
         runs = await run_pairs(http, stage.gateway_url, receiver)
         seen = await seen_upstream(http, stage.simulator_url)
     report.pairs(runs, seen)
+    with console.status("losing the answer to a start …"):
+        doubted = await doubt(http, stage)
+    report.doubt(doubted)
     with console.status("killing the gateway …"):
         killed = await crash(http, stage)
     report.crash(killed)
-    return killed.wrong is None and all(run.well(seen) for run in runs)
+    return doubted.wrong is None and killed.wrong is None and all(run.well(seen) for run in runs)
 
 
 def _console() -> Console:

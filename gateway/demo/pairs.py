@@ -20,8 +20,9 @@ ROUTES: dict[UpstreamMode, str] = {
     UpstreamMode.ASYNC: "/async",
     UpstreamMode.LONG_POLL: "/long-poll",
     UpstreamMode.FORGET: "/forget",
+    UpstreamMode.JOBS: "/jobs",
 }
-"""The routes of demo.yaml, by the mode of their triggers."""
+"""The routes of demo.yaml, by their upstream mode."""
 
 _SHORTEST = 0.6
 _APART = 0.02

@@ -11,6 +11,7 @@ from rich.text import Text
 from gateway.core.modes import UpstreamMode
 from gateway.demo.callers import CALLERS
 from gateway.demo.crash import Crash
+from gateway.demo.doubt import Doubt
 from gateway.demo.pairs import PAIRS, ROUTES, Run
 from gateway.demo.upstream_side import Seen, not_once
 
@@ -35,9 +36,7 @@ class Report:
         """Print the table, what was wrong below it, and how many outcomes were exact and jobs started once."""
         self._console.print(self._table())
         for upstream in UpstreamMode:
-            title = Text.assemble((f"{upstream} trigger", "bold"), (f", POST {ROUTES[upstream]}", "dim"))
-            self._console.print()
-            self._console.print(title)
+            self._console.print(Text.assemble((_title(upstream), "bold"), (f", POST {ROUTES[upstream]}", "dim")))
             self._console.print(self._rows([run for run in runs if run.pair.upstream is upstream], seen))
         self._console.print(f"\n{_LEGEND}\n", style="dim", width=self._width)
         for run in runs:
@@ -49,6 +48,11 @@ class Report:
         self.verdict(good=exact == len(PAIRS), text=f"{exact} of {len(PAIRS)} outcomes exact, byte for byte")
         once = sum(not_once(seen, run.pair.tag) is None for run in runs)
         self.verdict(good=once == len(PAIRS), text=f"{once} of {len(PAIRS)} jobs started exactly once")
+
+    def doubt(self, doubt: Doubt) -> None:
+        """Print how the caller fared whose job's start was answered 502."""
+        text = doubt.wrong or "found again, outcome exact, started once"
+        self.verdict(good=doubt.wrong is None, text=f"the answer to a start lost: {text}")
 
     def crash(self, crash: Crash) -> None:
         """Print how the job fared whose gateway was killed."""
@@ -90,3 +94,7 @@ class Report:
 
     def _mark(self, *, good: bool) -> Text:
         return Text(self._good, style="green") if good else Text(self._bad, style="bold red")
+
+
+def _title(upstream: UpstreamMode) -> str:
+    return "Jobs API, no trigger" if upstream is UpstreamMode.JOBS else f"{upstream} trigger"

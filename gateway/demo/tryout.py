@@ -15,6 +15,8 @@ from gateway.demo.receiver import Delivery, Receiver
 from gateway.demo.stage import Stage
 
 _BODY = '{"n": 1, "duration": 2}'
+_LOST = '{"n": 1, "fault": "502-after"}'
+_LONG = '{"n": 1, "duration": 60}'
 
 
 class Tryout:
@@ -44,6 +46,8 @@ class Tryout:
             ("200 at once; the links in its header know the rest", _curl("-i", f"{url}/async", "Call-Mode: forget")),
             ("called back: see below", _curl("-i", f"{url}/long-poll", "Call-Mode: callback", callback)),
             ("the job's events, the outcome last", _curl("-N", f"{url}/async", "Accept: text/event-stream")),
+            ("the answer to its start is lost; it is found again", _curl("", f"{url}/jobs", body=_LOST)),
+            ("canceled after a second", _curl("-i", f"{url}/jobs", "Cancel-After: 1", body=_LONG)),
             ("what a job can be told to do, or to get wrong", f"curl {self._stage.simulator_url}/_sim"),
         )
         self._console.print(f"\nThe gateway is at {url}. Try, in another terminal:\n")
@@ -66,9 +70,9 @@ class Tryout:
         self._console.print(Text(f"callback {delivery.outcome.status} {body} ({signature})"))
 
 
-def _curl(option: str, url: str, *headers: str) -> str:
+def _curl(option: str, url: str, *headers: str, body: str = _BODY) -> str:
     """Return a command line that fits 80 columns, header fields on lines of their own."""
-    first = f"curl {option} {url} -d '{_BODY}'".replace("  ", " ")
+    first = f"curl {option} {url} -d '{body}'".replace("  ", " ")
     bearer = (f"{name}: {value}" for name, value in AUTHORIZATION.items())
     return " \\\n    ".join([first, *(f"-H '{each}'" for each in (*bearer, *headers))])
 

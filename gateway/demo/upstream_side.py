@@ -51,6 +51,12 @@ def not_once(seen: Mapping[str, Seen], tag: str) -> str | None:
     return f"the upstream was asked {job.starts} times to start the job and ran it {job.jobs} times, instead of once"
 
 
+async def spoilt_answers(http: aiohttp.ClientSession, simulator_url: str) -> int:
+    """Return how many calls the simulator has had go wrong on purpose. Raises DemoError where it cannot be asked."""
+    counters = await _ask(http, f"{simulator_url}/_sim/counters")
+    return int(counters["faults"])
+
+
 async def _ask(http: aiohttp.ClientSession, url: str) -> Any:
     try:
         async with http.get(url) as response:

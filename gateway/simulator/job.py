@@ -43,8 +43,8 @@ class Job:
     `reference` or an `input_file`); `source` is who started it, as Orchestrator's source type.
 
     `stop` is how the job was asked to stop, `stopped` whether it ended of that. `reads` counts the calls to its status
-    and output URIs, `hops` the redirects that its long polls have had, `faults` the reads that went wrong because its
-    arguments asked for it.
+    and output URIs and the reads of it in the Jobs API, `hops` the redirects that its long polls have had, `faults` the
+    reads that went wrong because its arguments asked for it.
     """
 
     id: str

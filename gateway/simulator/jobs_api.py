@@ -139,6 +139,8 @@ class JobsApi:
 
     def _read(self, call: Call, job: Job | None) -> Answer | Script:
         self._counters.count_call(Point.JOB)
+        if job is not None:
+            job.reads += 1
         choice = self._plan.on_call(Point.JOB) if job is None else self._plan.on_read(Point.JOB, job)
         if choice is not None and choice.fault.stage is not Stage.ANSWERED:
             return self._plan.spoil(choice)

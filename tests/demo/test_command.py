@@ -52,14 +52,15 @@ async def until(process: asyncio.subprocess.Process, text: str) -> str:
 
 
 async def test_the_demo_is_green(tmp_path):
-    """Eighteen pairs, each exact and started once, a job that survives kill -9, plain text in a pipe, exit 0."""
+    """Every pair exact and started once, jobs that survive a lost answer and kill -9, plain text in a pipe, exit 0."""
     async with demo_process(tmp_path) as process:
         output, _ = await process.communicate()
     text = output.decode()
     assert process.returncode == 0, text
-    assert len(ROW.findall(text)) == 18 == len(PAIRS), text
-    assert "18 of 18 outcomes exact" in text
-    assert "18 of 18 jobs started exactly once" in text
+    assert len(ROW.findall(text)) == 24 == len(PAIRS), text
+    assert "24 of 24 outcomes exact" in text
+    assert "24 of 24 jobs started exactly once" in text
+    assert "✓ the answer to a start lost: found again" in text
     assert "✓ kill -9 with a job in flight" in text
     assert "✗" not in text
     assert "\x1b" not in text
@@ -152,8 +153,9 @@ async def test_a_gateway_that_gets_it_wrong_fails_the_demo(monkeypatch, capsys, 
     assert await command.demo() == 1
     text = capsys.readouterr().out
     assert reason in text
-    assert "0 of 18 outcomes exact" in text
-    assert "0 of 18 jobs started exactly once" in text
+    assert "0 of 24 outcomes exact" in text
+    assert "0 of 24 jobs started exactly once" in text
+    assert "✗ the answer to a start lost" in text
     assert "✗ kill -9 with a job in flight" in text
 
 

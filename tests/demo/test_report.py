@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from gateway.demo.crash import Crash
+from gateway.demo.doubt import Doubt
 from gateway.demo.pairs import PAIRS, Run
 from gateway.demo.report import Report
 from gateway.demo.upstream_side import Seen
@@ -14,12 +15,16 @@ RUNS = [Run(pair, "202, 200 x10, 303, 200", 1, None, 10.123) for pair in PAIRS]
 SEEN = {pair.tag: Seen(starts=1, jobs=1, reads=12, ended_at=10.0) for pair in PAIRS}
 
 
-def printed(runs=RUNS, seen=SEEN, *, crash=Crash(0.7, None), encoding="utf-8", width=80, **console) -> str:  # noqa: B008 - frozen
+FOUND, RESTARTED = Doubt(None), Crash(0.7, None)
+
+
+def printed(runs=RUNS, seen=SEEN, *, doubt=FOUND, crash=RESTARTED, encoding="utf-8", width=80, **console) -> str:
     """Return what is printed, as the bytes that arrive at the other end."""
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
     report = Report(Console(file=file, width=width, highlight=False, **console))
     report.pairs(runs, seen)
+    report.doubt(doubt)
     report.crash(crash)
     file.flush()
     return raw.getvalue().decode(encoding)
@@ -27,11 +32,12 @@ def printed(runs=RUNS, seen=SEEN, *, crash=Crash(0.7, None), encoding="utf-8", w
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_every_pair_has_one_line(width):
-    """A row of the table is never wrapped, and no line is longer than the screen."""
+    """A row of the table is never wrapped, no line is longer than the screen, and a screen of 40 lines shows it all."""
     lines = printed(width=width).splitlines()
     rows = [line for line in lines if line.rstrip().endswith("✓")]
     assert len(rows) == len(PAIRS)
     assert max(map(len, lines)) <= width
+    assert len(lines) < 40
 
 
 def test_colours_are_for_terminals():
@@ -56,6 +62,13 @@ def test_a_second_start_is_said():
     )
     assert f"✓ {len(PAIRS)} of {len(PAIRS)} outcomes exact" in text
     assert f"✗ {len(PAIRS) - 1} of {len(PAIRS)} jobs started exactly once" in text
+
+
+def test_a_lost_answer_is_said():
+    """What became of the job is one line, good or bad."""
+    assert "✓ the answer to a start lost: found again, outcome exact, started once" in printed()
+    text = printed(doubt=Doubt("the outcome has status 502 instead of 200"))
+    assert "✗ the answer to a start lost: the outcome has status 502 instead of 200" in text
 
 
 def test_a_lost_job_is_said():

@@ -5,7 +5,7 @@ import pytest
 from yarl import URL
 
 from gateway.demo.child import DemoError
-from gateway.demo.upstream_side import Seen, not_once, seen_upstream
+from gateway.demo.upstream_side import Seen, not_once, seen_upstream, spoilt_answers
 from tests.support.rig import BASE_PATH, simulated
 
 
@@ -28,6 +28,29 @@ async def test_the_simulators_account_is_read():
     )
     assert not_once(seen, "never") == "the job never reached the upstream"
     assert not_once({"lost": Seen(1, 0, 0, None)}, "lost") is not None
+
+
+async def test_a_job_of_the_jobs_api_costs_calls_too():
+    """Its start and each read of it, as with a trigger."""
+    async with simulated() as (_, origin), aiohttp.ClientSession(headers={"Authorization": "Bearer x"}) as http:
+        jobs = f"{origin}{BASE_PATH}/odata/Jobs"
+        info = {"ReleaseName": "jobs-demo", "InputArguments": '{"id": "a", "duration": 0}'}
+        start = f"{jobs}/UiPath.Server.Configuration.OData.StartJobs"
+        async with http.post(start, json={"startInfo": info}, headers={"X-UIPATH-FolderPath": "demo"}) as started:
+            (job,) = (await started.json())["value"]
+        read = f"{jobs}/UiPath.Server.Configuration.OData.GetByKey(identifier={job['Key']})"
+        async with http.get(read, headers={"X-UIPATH-FolderPath": "demo"}) as shown:
+            assert (await shown.json())["State"] == "Successful"
+        assert (await seen_upstream(http, origin))["a"].calls == 2
+
+
+async def test_spoilt_answers_are_counted():
+    """Those that went wrong on purpose."""
+    async with simulated() as (_, origin), aiohttp.ClientSession(headers={"Authorization": "Bearer x"}) as http:
+        for count, arguments in enumerate(({"duration": 0}, {"fault": "502-after"}, {"fault": "502-before"})):
+            async with http.post(f"{origin}{BASE_PATH}/t/demo/async", json=arguments) as answer:
+                assert (answer.status == 502) == (count > 0)
+            assert await spoilt_answers(http, origin) == count
 
 
 async def test_a_simulator_that_is_gone_is_said():

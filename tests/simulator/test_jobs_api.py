@@ -372,6 +372,7 @@ async def test_list_limit(tenant):
     await asyncio.sleep(wait)
     assert len(await jobs(t)) == 1
     assert (t.simulator.counters.lists, t.simulator.counters.job_reads) == (5, 5)
+    assert [each.reads for each in t.simulator.jobs.values()] == [5]
 
 
 async def test_no_list_limit(tenant):
