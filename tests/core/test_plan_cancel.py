@@ -10,9 +10,9 @@ from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.job import Job, Leg, LegKind, State, Stopping, StopStrategy
 from gateway.core.modes import UpstreamMode
-from gateway.core.plan import Conclude, Read, Reconcile, Start, Stop, cancelable, findable, plan
+from gateway.core.plan import Conclude, Read, Reconcile, Start, Stop, cancelable, findable, plan, stoppable
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND, Binding, Policy
-from tests.core.strategies import BORN, EXAMPLES, JOB_LEG, KEY, UPSTREAM, fresh, in_state
+from tests.core.strategies import BORN, EXAMPLES, JOB_LEG, KEY, POLICIES, UPSTREAM, fresh, in_state
 
 POLICY = Policy()
 API = Policy(binding=Binding(api=True, correlation="jobId"))
@@ -57,6 +57,13 @@ def test_a_started_job_can_be_canceled_where_it_can_be_named(state, binding, ask
     """By its key, by the `Reference` that a start through the Jobs API gave it, or by the argument it carries."""
     job, policy = in_state(state, asked=asked).with_(upstream_key=key), Policy(binding=binding)
     assert cancelable(job, policy) == findable(job, policy) == way
+
+
+@given(POLICIES)
+def test_what_a_policy_promises_of_every_job_it_starts(rules: Policy):
+    """That it can be stopped once it runs, before anything is known of it; and no more than that."""
+    started = in_state(State.RUNNING, asked=rules.upstream_mode)
+    assert stoppable(rules) is cancelable(started, rules)
 
 
 @pytest.mark.parametrize("state", [State.STARTING, State.RUNNING, State.UNKNOWN])
