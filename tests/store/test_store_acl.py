@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -116,6 +117,13 @@ async def used(server):
     async with redis.asyncio.Redis.from_url(server.url) as client:
         told = await client.info("commandstats")
     return {name.removeprefix("cmdstat_") for name, numbers in told.items() if numbers["calls"]}
+
+
+def test_every_command_of_a_script_is_among_the_rights():
+    """Also of those that are seldom sent."""
+    scripts = resources.files("gateway.store").joinpath("lua").iterdir()
+    called = {name for script in scripts for name in re.findall(r"redis\.call\('([A-Z]+)'", script.read_text())}
+    assert {f"+{name.lower()}" for name in called} <= set(PROPOSED)
 
 
 async def test_a_right_that_lacks_is_a_store_that_is_down(store, servers):
