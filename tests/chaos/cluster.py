@@ -13,7 +13,7 @@ import aiohttp
 
 from gateway.auth.keyring import generate
 from tests.chaos.replica import Process
-from tests.chaos.settings import Settings, config
+from tests.chaos.settings import WEBHOOK_SECRET, Settings, config
 from tests.support.fault_proxy import FaultProxy
 from tests.support.listening import free_port
 from tests.support.redis_servers import RedisServer, real_redis_binary, redis_server, require
@@ -74,12 +74,13 @@ async def running(settings: Settings) -> AsyncIterator[Cluster]:
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         )
         redis = stack.enter_context(_redis(settings))
-        port = free_port()
-        simulate = ("-m", "gateway", "simulate", "--listen", f"127.0.0.1:{port}", "--leg", "1.5")
-        simulator = Process("simulator", simulate, port, settings.directory / "simulator.log", {})
+        ports = [free_port() for _ in range(settings.replicas)]
+        simulator = _simulator(settings, ports[0])
         stack.push_async_callback(simulator.kill)
         await simulator.start(session, "/_sim/counters")
-        cluster = Cluster(settings, await _replicas(stack, settings, redis, simulator), redis, simulator, session)
+        cluster = Cluster(
+            settings, await _replicas(stack, settings, redis, simulator, ports), redis, simulator, session
+        )
         for replica in cluster.replicas:
             stack.push_async_callback(replica.process.kill)
         await cluster.start_all()
@@ -94,21 +95,30 @@ def _redis(settings: Settings) -> contextlib.AbstractContextManager[RedisServer]
     return redis_server(binary, directory, appendonly=True, options=("--appendfsync", "always"))
 
 
+def _simulator(settings: Settings, hooked: int) -> Process:
+    """Return the simulator, which tells the replica on the port `hooked` of its jobs, as far as that one listens."""
+    port = free_port()
+    arguments = (
+        "-m", "gateway", "simulate", "--listen", f"127.0.0.1:{port}", "--leg", "1.5",
+        "--webhook", f"http://127.0.0.1:{hooked}/-/hooks/orchestrator", "--webhook-secret", WEBHOOK_SECRET,
+    )  # fmt: skip
+    return Process("simulator", arguments, port, settings.directory / "simulator.log", {})
+
+
 async def _replicas(
-    stack: contextlib.AsyncExitStack, settings: Settings, redis: RedisServer, simulator: Process
+    stack: contextlib.AsyncExitStack, settings: Settings, redis: RedisServer, simulator: Process, ports: list[int]
 ) -> list[Replica]:
     ways = [
         (
             await stack.enter_async_context(FaultProxy(redis.port)),
             await stack.enter_async_context(FaultProxy(simulator.port)),
         )
-        for _ in range(settings.replicas)
+        for _ in ports
     ]
     upstreams = [to_upstream.port for _, to_upstream in ways]
     env = {"CALLMODE_KEYRING": generate()}
     replicas = []
-    for number, (to_store, to_upstream) in enumerate(ways):
-        port = free_port()
+    for number, (port, (to_store, to_upstream)) in enumerate(zip(ports, ways, strict=True)):
         file = settings.directory / f"replica-{number}.yaml"
         file.write_text(
             config(settings, listen=port, store=to_store.port, upstream=to_upstream.port, upstreams=upstreams)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-_UP_WITHIN = 30.0
+_UP_WITHIN = 90.0
 """Seconds: two cores, shared with whatever else runs."""
 _AGAIN = 0.3
 """Seconds before a process that could not start is started once more, as any supervisor does."""

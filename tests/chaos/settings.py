@@ -12,6 +12,7 @@ PREFIX = "chaos"
 BASE_PATH = "/acme/prod/orchestrator_"
 
 FOLDER = "chaos"
+WEBHOOK_SECRET = "secret-of-webhooks"
 
 ROUTES = {
     "async": "trigger: /t/chaos/async, upstream_mode: AsyncRequestReply",
@@ -86,6 +87,7 @@ store:
   lease: {lease}ms
   timeout: {timeout}ms
 callbacks: {{allow: [127.0.0.0/8], insecure: on, timeout: 2s}}
+webhooks: {{secrets: [{webhook_secret}]}}
 log: {{format: json, level: info}}
 defaults:
   wait: {wait}ms
@@ -117,6 +119,7 @@ def config(settings: Settings, *, listen: int, store: int, upstream: int, upstre
         base=BASE_PATH,
         hosts=", ".join(f"'127.0.0.1:{port}'" for port in upstreams),
         prefix=PREFIX,
+        webhook_secret=WEBHOOK_SECRET,
         drain=round(settings.drain * 1000),
         lease=round(settings.lease * 1000),
         # A command that takes longer than the lease would lose the jobs: the configuration refuses that.
