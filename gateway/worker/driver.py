@@ -108,7 +108,7 @@ class Driver:
         """Go on with a job that the store says `follower`, an incarnation of this replica, follows."""
         entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower)
         if entry.job.upstream_key is not None:
-            self._by_key[entry.job.upstream_key] = stored.job.id
+            self._by_key[entry.job.upstream_key.lower()] = stored.job.id
         self._feed.publish(stored.job)
         if stored.taken > _SUSPECT:
             # It may be what ended those who followed it: then it ends no more of us than one at a time, and seldom.
@@ -139,7 +139,7 @@ class Driver:
                     await self._heed(entry, requests)
 
     def followed_as(self, upstream_key: str) -> str | None:
-        """Return the id of the job that is followed here and has this key in Orchestrator."""
+        """Return the id of the job that is followed here and has this key, in lower case, in Orchestrator."""
         return self._by_key.get(upstream_key)
 
     def followed(self) -> Iterable[Job]:
@@ -346,7 +346,7 @@ class Driver:
         if entry.job.start_answered:
             entry.start = None
         if entry.job.upstream_key is not None:
-            self._by_key[entry.job.upstream_key] = entry.job.id
+            self._by_key[entry.job.upstream_key.lower()] = entry.job.id
         if entry.job.revision == before.revision:
             return  # Nothing durable has changed.
         if entry.job.state.terminal and entry.job.callback_url is not None:
@@ -388,7 +388,7 @@ class Driver:
     def _drop(self, entry: Entry) -> None:
         if self._follows(entry):
             del self._entries[entry.job.id]
-            self._by_key.pop(entry.job.upstream_key or "", None)
+            self._by_key.pop((entry.job.upstream_key or "").lower(), None)
             self._schedule.drop(entry.job.id)
 
 

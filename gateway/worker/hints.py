@@ -1,7 +1,8 @@
 """Hints of Orchestrator's webhooks: a reason to look at a followed job sooner, and never more than that.
 
-A hint that names a job makes that one due. One that names only a folder makes jobs of it due, those that were looked
-at the longest ago first, and no more in a minute than a budget: a webhook must not become a storm of calls.
+A hint that names a job makes that one due. One of a job that is not known here by its key makes jobs of its folder due,
+those that were looked at the longest ago first, and no more in a minute than a budget: a webhook must not become a
+storm of calls. Orchestrator may tell a folder by a number that means nothing here: then any job may be meant.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import heapq
 
 from gateway.core.job import Job, State
+from gateway.core.jobs_api import is_guid, place
 from gateway.core.policy import MINUTE
 from gateway.store.port import Hint
 from gateway.worker.clock import Clock
@@ -33,13 +35,13 @@ class Hints:
 
     def __call__(self, hint: Hint) -> None:
         """Take a hint, which every replica is told of."""
-        job_id = hint.reference if hint.reference is not None else self._driver.followed_as(hint.key or "")
+        job_id = hint.reference if hint.reference is not None else self._driver.followed_as((hint.key or "").lower())
         if job_id is not None and self._driver.job(job_id) is not None:
             self._driver.hurry(job_id)
-        elif hint.folder is not None:
-            self._hurry_folder(hint.folder)
+        elif hint.key is not None or hint.folder is not None:
+            self._hurry_some(hint.folder)
 
-    def _hurry_folder(self, folder: str) -> None:
+    def _hurry_some(self, folder: str | None) -> None:
         room = min(_AT_ONCE, int(self._refilled()))
         if room == 0:
             return
@@ -48,12 +50,13 @@ class Hints:
             self._left -= 1
             self._driver.hurry(job.id)
 
-    def _may_be_meant(self, job: Job, folder: str) -> bool:
+    def _may_be_meant(self, job: Job, folder: str | None) -> bool:
         # A job whose key is known would have been named.
         if job.state not in {State.RUNNING, State.UNKNOWN} or job.upstream_key is not None:
             return False
-        own = self._policies.policy(job.route).binding.folder
-        return own == folder if own is not None else f"/{folder}/" in f"/{job.route}/"
+        own, _ = place(job, self._policies.policy(job.route).binding)
+        # A route may have its folder by name, which no event tells.
+        return folder is None or own is None or not is_guid(own) or own.lower() == folder.lower()
 
     def _refilled(self) -> float:
         now = self._clock.now()

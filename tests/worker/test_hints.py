@@ -18,6 +18,7 @@ pytestmark = pytest.mark.looptime
 
 SLOW = Pace(floor=100, ceiling=20 * MINUTE, typical=60 * MINUTE)
 KEY = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+FOLDER = "0a1b2c3d-8b86-d011-b42d-00cf4fc964ff"
 
 
 async def running(it, count: int, event: e.Event = FOLLOWED, **fields: object) -> list[str]:
@@ -40,21 +41,21 @@ async def test_a_hint_that_names_a_job_hurries_that_one(by):
     async with bench(pace=SLOW) as it:
         (first,) = await running(it, 1, e.Followed(UpstreamMode.JOBS, STATUS, KEY))
         await running(it, 3)
-        hints(it)(Hint(reference=first) if by == "reference" else Hint(key=KEY, folder="f"))
+        hints(it)(Hint(reference=first) if by == "reference" else Hint(key=KEY.upper(), folder=FOLDER))
         await asyncio.sleep(1)
         assert len(it.upstream.reads) == 1
 
 
 async def test_a_folder_s_jobs_are_hurried_within_a_budget():
     """Some at once, the longest unread first, and no more in a minute than the budget."""
-    async with bench(pace=SLOW, binding=Binding(folder="f")) as it:
+    async with bench(pace=SLOW, binding=Binding(folder=FOLDER)) as it:
         await running(it, 100)
         take = hints(it)
-        take(Hint(folder="f"))
+        take(Hint(folder=FOLDER.upper()))
         await asyncio.sleep(1)
         assert len(it.upstream.reads) == 10
         for _ in range(100):
-            take(Hint(folder="f"))
+            take(Hint(folder=FOLDER.upper()))
             await asyncio.sleep(0.5)
         assert 60 < len(it.upstream.reads) <= 60 + 60
         assert it.failed == []
@@ -62,10 +63,10 @@ async def test_a_folder_s_jobs_are_hurried_within_a_budget():
 
 async def test_another_folder_s_are_not():
     """Nor is anybody by a hint that says nothing."""
-    async with bench(pace=SLOW, binding=Binding(folder="f")) as it:
+    async with bench(pace=SLOW, binding=Binding(folder=FOLDER)) as it:
         await running(it, 3)
         take = hints(it)
-        for hint in (Hint(folder="g"), Hint(), Hint(reference="no such job"), Hint(key="no such key")):
+        for hint in (Hint(folder=KEY), Hint(), Hint(reference="no such job"), Hint(key=KEY, folder=KEY)):
             take(hint)
         await asyncio.sleep(1)
         assert it.upstream.reads == []
@@ -74,7 +75,20 @@ async def test_another_folder_s_are_not():
 async def test_under_pass_through_the_folder_is_in_the_route():
     """Its name is the trigger's path."""
     async with bench(pace=SLOW) as it:
-        await running(it, 1, route="t/f/add")
-        hints(it)(Hint(folder="f"))
+        await running(it, 1, route=f"/t/{FOLDER}/add")
+        hints(it)(Hint(folder=KEY))
+        await asyncio.sleep(1)
+        assert it.upstream.reads == []
+        hints(it)(Hint(folder=FOLDER.upper()))
         await asyncio.sleep(1)
         assert len(it.upstream.reads) == 1
+
+
+@pytest.mark.parametrize("binding", [Binding(folder=FOLDER), Binding(folder="Shared")])
+async def test_where_the_folder_is_not_told_any_job_may_be_meant(binding):
+    """Orchestrator has a number for it; and a route may have a name."""
+    async with bench(pace=SLOW, binding=binding) as it:
+        await running(it, 3)
+        hints(it)(Hint(key=KEY) if binding.folder == FOLDER else Hint(key=KEY, folder=FOLDER))
+        await asyncio.sleep(1)
+        assert len(it.upstream.reads) == 3
