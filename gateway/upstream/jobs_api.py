@@ -16,6 +16,7 @@ from gateway.core.jobs_api import (
     Attached,
     folder_headers,
     folder_of,
+    job_in,
     job_leg,
     judge_job,
     judge_jobs_start,
@@ -74,6 +75,14 @@ class JobsApi:
             left = ends - asyncio.get_running_loop().time()
             return await self._attachments.outcome(judged.key, leg, bearer, timeout=left, failures=failures)
         return judged
+
+    async def readable(self, leg: Leg, bearer: str, *, timeout: int) -> bool:
+        """Whether `bearer` reads the job of `leg`; never where it would not be used."""
+        if self.own or disallowed(leg, self._origins) is not None:
+            return False
+        request = Request("GET", leg.url, (*READ_HEADERS, *folder_headers(leg.folder)))
+        exchanged = await self._calls.exchange(request, bearer, timeout=timeout / 1000)
+        return not isinstance(exchanged, Failure) and exchanged.status == 200 and job_in(exchanged) is not None
 
     async def reconcile(self, job: Job, binding: Binding, bearer: str | None, *, timeout: int) -> e.Event:
         """Ask what became of a job whose start is in doubt: `Followed` if exactly one is it, else `NoVerdict`."""

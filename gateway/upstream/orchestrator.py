@@ -62,3 +62,7 @@ class Orchestrator:
     async def accepts(self, leg: Leg, bearer: str, *, timeout: int) -> bool:
         """Whether the upstream lets `bearer` read `leg`; see `Triggers.accepts`, which alone can tell."""
         return leg.kind is not LegKind.JOB and await self._triggers.accepts(leg, bearer, timeout=timeout)
+
+    async def readable(self, leg: Leg, bearer: str, *, timeout: int) -> bool:
+        """Whether the job of `leg`, a leg of the Jobs API, is read with `bearer`: no proof that it is its owner's."""
+        return leg.kind is LegKind.JOB and await self._jobs.readable(leg, bearer, timeout=timeout)

@@ -14,7 +14,7 @@ from aiohttp import web
 from gateway.auth.principal import Caller, bearer_of, identify
 from gateway.core.errors import CredentialUnproven, JobExpired, NotFound, ReadOnlyLink, StoreUnavailable
 from gateway.core.ids import is_id
-from gateway.core.job import Job, KeyScope, LegKind
+from gateway.core.job import Job, KeyScope, LegKind, State
 from gateway.core.policy import SECOND, SameCall
 from gateway.store.port import Gone, StoreDown
 from gateway.web.gateway import Gateway
@@ -173,7 +173,8 @@ async def _accepted_upstream(gateway: Gateway, job: Job, caller: Caller) -> bool
 
 def _offer(gateway: Gateway, job: Job, caller: Caller) -> None:
     """Let a new bearer that comes with a valid signature take the place of the one that later reads use."""
-    if not caller.has_token(job.token) and not job.state.terminal and job.leg is not None:
+    followed = job.leg is not None or job.state is State.UNKNOWN
+    if not caller.has_token(job.token) and not job.state.terminal and followed:
         gateway.tasks.spawn(_replace_credential(gateway, job, caller), name=f"credential {job.id}")
 
 
@@ -181,10 +182,25 @@ async def _replace_credential(gateway: Gateway, job: Job, caller: Caller) -> Non
     assert caller.bearer is not None, "an identified caller has a bearer"
     offered = gateway.keyring.hash("offered", job.id, caller.token)
     try:
-        if await gateway.store.knows_token(offered) or not await _accepted_upstream(gateway, job, caller):
+        if await gateway.store.knows_token(offered) or not await _of_use(gateway, job, caller):
             return
         await gateway.store.offer_credential(job.id, gateway.vault.seal_credential(job.id, caller.bearer))
         await gateway.store.remember_token(offered, keep=REMEMBERED)
-        await gateway.store.remember_token(caller.token, keep=REMEMBERED)
     except StoreDown:
         return  # The next read offers it again.
+
+
+async def _of_use(gateway: Gateway, job: Job, caller: Caller) -> bool:
+    """Whether the job can be followed on with the caller's bearer. May raise `StoreDown`."""
+    leg = gateway.vault.reveal(job).leg
+    if caller.bearer is None:
+        return False
+    if leg is None:
+        # There is nothing to try it on while the job is in doubt: it has to be its owner's own.
+        return caller.is_principal(job.principal) and await gateway.store.knows_token(caller.token)
+    if leg.kind is LegKind.JOB:
+        return await gateway.upstream.readable(leg, caller.bearer, timeout=_PROOF_TIMEOUT)
+    if not await _accepted_upstream(gateway, job, caller):
+        return False
+    await gateway.store.remember_token(caller.token, keep=REMEMBERED)
+    return True

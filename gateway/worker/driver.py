@@ -242,11 +242,9 @@ class Driver:
                 return await self._giving_up(entry, self._read(entry, action))
             case Reconcile(timeout=timeout):
                 entry.hurried = False
-                return await self._giving_up(
-                    entry,
-                    self._upstream.reconcile(entry.job, self._binding(entry), self._bearer(entry), timeout=timeout),
-                )
+                return await self._giving_up(entry, self._reconcile(entry, timeout))
             case Stop(strategy=strategy, timeout=timeout):
+                await self._renew_credential(entry)
                 return await self._upstream.stop(
                     entry.job, self._binding(entry), strategy, self._bearer(entry), timeout=timeout
                 )
@@ -313,6 +311,11 @@ class Driver:
             await self._renew_credential(entry)
         return unsettled(entry.job, event, self._policy(entry))
 
+    async def _reconcile(self, entry: Entry, timeout: int) -> e.Event:
+        # Looks are seldom, and a doubt may outlive the token that the job began with.
+        await self._renew_credential(entry)
+        return await self._upstream.reconcile(entry.job, self._binding(entry), self._bearer(entry), timeout=timeout)
+
     def _binding(self, entry: Entry) -> Binding:
         return self._policy(entry).binding
 
@@ -320,7 +323,9 @@ class Driver:
         return None if entry.credential is None else self._vault.open_credential(entry.job.id, entry.credential)
 
     async def _renew_credential(self, entry: Entry) -> None:
-        """Take over a credential that somebody brought meanwhile: the one in use was refused."""
+        """Take over a credential that somebody brought meanwhile: the one in use was refused, or is old."""
+        if entry.credential is None:
+            return
         with suppress(StoreDown):
             entry.credential = await self._store.read_credential(entry.job.id) or entry.credential
 

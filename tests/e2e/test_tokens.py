@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
 
+import pytest
+
 from gateway.auth.keyring import generate
+from gateway.core.modes import UpstreamMode
+from gateway.core.policy import SECOND, Binding
 from gateway.simulator import Settings
-from tests.e2e.support import Answer, calling, check_problem, eventually, fronting
-from tests.support.rig import BASE_PATH, simulated, with_store
+from gateway.web.settings import Route
+from tests.e2e.support import Answer, Caller, calling, check_problem, eventually, fronting
+from tests.support.rig import BASE_PATH, policy, simulated, with_store
 
 ASYNC = {"Call-Mode": "async"}
+LOST = {"fault": "502-after", "fault_times": 1}
 
 
 def token(number: int) -> str:
@@ -109,3 +116,70 @@ async def test_a_job_outlives_its_token(redis_url):
             result = await eventually(ended)
             assert (await refreshed("GET", result.headers["Location"])).json == {"id": "a"}
         assert simulator.starts_by_argument == {"a": 1}
+
+
+BINDING = {"api": True, "folder": "Finance"}
+PATIENT = {"reconcile_wait": 20 * SECOND}
+BY_JOBS_API = Route(
+    "jobs", "/jobs", None,
+    policy=policy(upstream_mode=UpstreamMode.JOBS, binding=Binding(**BINDING, process="async"), **PATIENT),
+)  # fmt: skip
+BY_TRIGGER = Route(
+    "trigger", "/trigger", "/t/Finance/async",
+    policy=policy(binding=Binding(**BINDING, slug="async", correlation="callmodeJob"), **PATIENT),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("route", "fault"), [(BY_JOBS_API, {}), (BY_JOBS_API, LOST), (BY_TRIGGER, LOST)], ids=["jobs", "lost", "trigger"]
+)
+async def test_a_job_followed_by_the_jobs_api_outlives_its_token(redis_url, route, fault):
+    """A refreshed token that comes with a link is tried on the job itself, and reads on."""
+    accepted = {OLD}
+    async with (
+        gateway(redis_url, Settings(tokens=accepted), routes=(route,)) as (simulator, url),
+        calling(url, token=OLD) as ann,
+    ):
+        started = await ann(path=route.path, json={"id": "a", "duration": 0.7, **fault}, headers=ASYNC)
+        assert started.status == 202
+        await eventually(lambda: _is(ann, started, "running"))
+        accepted.clear()
+        await eventually(lambda: _says(ann, started, "401"))
+        accepted.add(NEW)
+        async with calling(url, token=NEW) as refreshed:
+            await eventually(lambda: _is(refreshed, started, "succeeded"))
+        assert simulator.starts_by_argument == {"a": 1}
+
+
+async def test_a_doubt_outlives_its_token(redis_url):
+    """There is nothing to try the new one on, so it has to be the owner's, and accepted for another call before."""
+    accepted = {OLD}
+    settings = Settings(tokens=accepted, list_lag=1.0)
+    async with (
+        gateway(redis_url, settings, routes=(BY_TRIGGER,)) as (simulator, url),
+        calling(url, token=OLD) as ann,
+        calling(url, token=NEW) as refreshed,
+    ):
+        started = asyncio.ensure_future(ann(path="/trigger", json={"id": "a", "duration": 0.1, **LOST}))
+        await eventually(lambda: _true("a" in simulator.jobs_by_argument))
+        accepted.clear()
+        accepted.add(NEW)
+        (job,) = simulator.jobs.values()
+        assert (await refreshed(path="/trigger", json={"id": "b", "duration": 0})).status == 200
+        monitor = (await refreshed("GET", f"/-/jobs/{job.arguments.values['callmodeJob']}")).json["links"]["monitor"]
+        assert (await refreshed("GET", monitor)).status == 200
+        answer = await started
+        assert (answer.status, answer.json["id"]) == (200, "a")
+        assert simulator.starts_by_argument == {"a": 1, "b": 1}
+
+
+async def _true(what: bool) -> bool:
+    return what
+
+
+async def _is(caller: Caller, started: Answer, status: str) -> bool:
+    return (await caller("GET", started.headers["Operation-Location"])).json["status"] == status
+
+
+async def _says(caller: Caller, started: Answer, what: str) -> bool:
+    return what in ((await caller("GET", started.headers["Operation-Location"])).json["message"] or "")
