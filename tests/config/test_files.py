@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from gateway.config import load
-from gateway.config.model import GatewayKeys, sections
+from gateway.config.model import RECONCILE_WAIT, GatewayKeys, sections
 from gateway.config.schema import json_schema
 from gateway.core.modes import CallerMode
 from gateway.core.policy import SameCall
@@ -20,7 +20,8 @@ FILES = ["gateway.yaml", "legacy.yaml", "sidecar.yaml", "team-endpoint.yaml"]
 ENVIRONMENT = {
     "HOME": "/home/me",
     "ORCHESTRATOR_URL": "https://cloud.example/o/t/orchestrator_",
-    "ORCHESTRATOR_TOKEN": "token",
+    "ORCHESTRATOR_CLIENT_ID": "7a1f0c3e-5b2d-4e8a-9c46-1d2e3f405162",
+    "ORCHESTRATOR_CLIENT_SECRET": "secret",
     "REDIS_URL": "redis://redis",
 }
 
@@ -139,10 +140,12 @@ def test_the_schema_takes_references_everywhere():
 
 
 def test_legacy_serves_clients_that_can_only_block():
-    """The gateway's own credential, fixed routes, redirects as old .NET knows them."""
+    """The gateway's own credential, fixed routes, jobs that can be found, redirects as old .NET knows them."""
     config = load(CONFIG / "legacy.yaml", environment=ENVIRONMENT)
     # Together they load only because `auth: none` is spelled out.
-    assert (config.upstream.bearer, config.web.listen.host) == ("token", "0.0.0.0")
+    assert (config.upstream.own_credential, config.web.listen.host) == (True, "0.0.0.0")
+    assert [route.policy.binding.findable for route in config.web.routes] == [True, False, True, False]
+    assert config.web.routes[0].policy.reconcile_wait == RECONCILE_WAIT
     assert {route.policy.redirect_status for route in config.web.routes} == {302}
     assert config.web.routes[0].policy.caller_mode is CallerMode.SYNC
 
@@ -160,4 +163,8 @@ def test_team_endpoint_is_shared():
     assert config.auth.keyring_file == Path("/run/secrets/callmode-keyring")
     assert config.web.public_url == "https://automations.example.com"
     assert config.worker.callbacks.allow
+    # Teams' tokens start jobs; the gateway's only look after them.
+    assert not config.upstream.own_credential
+    assert config.upstream.jobs_api is not None
+    assert config.upstream.jobs_api.oauth is not None
     assert [route.policy.track for route in config.web.routes] == [True, True, True, False]
