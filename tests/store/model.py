@@ -278,7 +278,7 @@ class Model:
             return Saved.MISSING
         letter.delivery, letter.follower = delivery, follower
         letter.until = max(letter.until, self.now + keep)
-        self._keep_job(delivery.job_id, keep)
+        self._keep_job(delivery.job_id, letter.until - self.now)
         return Saved.SAVED
 
     def _keep_job(self, job_id: str, keep: int) -> None:
@@ -306,10 +306,10 @@ class Model:
             if letter.follower == incarnation and letter.delivery.state is PENDING
         }
 
-    def take_over(self, dead: str, follower: str) -> dict[str, Stored | Delivery]:
-        """All that the dead one followed is the taker's."""
+    def take_over(self, dead: str, follower: str, listed: set[str]) -> dict[str, Stored | Delivery]:
+        """All that the dead one followed is the taker's; so is what is `listed` as the dead one's and is so already."""
         taken: dict[str, Stored | Delivery] = {}
-        for row_id in self.followed(dead):
+        for row_id in listed & (self.followed(dead) | self.followed(follower)):
             if row_id in self.rows:
                 row = self.rows[row_id]
                 row.follower, row.taken = follower, row.taken + 1
