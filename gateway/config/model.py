@@ -296,7 +296,8 @@ class GatewayKeys(Keys):
     listen: k.Listen = _WEB.listen
     """Where callers connect, host:port."""
     admin: k.ListenOrOff = _WEB.admin
-    """Where probes (/healthz, /readyz) are served, host:port; off: nowhere."""
+    """Where operators see to jobs and callbacks, host:port, and probes (/healthz, /readyz). It asks for no credentials:
+    keep it private. off: nowhere."""
     public_url: k.HttpUrl | None = None
     """What job URLs begin with; by default Host and scheme of the request."""
     trusted_proxies: Annotated[tuple[k.Network, ...], _LIST] = _WEB.trusted_proxies

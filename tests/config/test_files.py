@@ -139,6 +139,14 @@ def test_the_schema_takes_references_everywhere():
     )
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_the_admin_port_stays_on_loopback(name):
+    """Who reaches it cancels jobs and says what became of them, and is asked for nothing."""
+    config = load(CONFIG / name, environment=ENVIRONMENT)
+    assert config.web.admin is not None
+    assert config.web.admin.host == "127.0.0.1"
+
+
 def test_legacy_serves_clients_that_can_only_block():
     """The gateway's own credential, fixed routes, jobs that can be found, redirects as old .NET knows them."""
     config = load(CONFIG / "legacy.yaml", environment=ENVIRONMENT)
