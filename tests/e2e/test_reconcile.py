@@ -21,7 +21,7 @@ from gateway.core.policy import SECOND, Binding, Policy
 from gateway.simulator import Settings, Simulator
 from gateway.upstream.settings import JobsApiSettings
 from gateway.web.settings import Route
-from tests.e2e.support import Answer, Caller, check_problem, eventually, fronting
+from tests.e2e.support import Answer, Caller, check_problem, eventually, fronting, receiving
 from tests.support.replicas import Replicas, replicas
 from tests.support.rig import BASE_PATH, policy, simulated, with_store
 
@@ -199,6 +199,48 @@ async def test_thirty_doubts_at_once_are_resolved_together(redis_url, carrier: C
         assert stage.simulator.counters.lists <= len(tags) // 2
 
 
+@pytest.mark.parametrize("skew", [-100.0, 100.0])
+async def test_orchestrators_clock_may_be_a_little_wrong(redis_url, skew: float):
+    """Less than two minutes: its jobs are looked for around the time of the start."""
+    async with staged(redis_url, simulator=Settings(clock_skew=skew)) as stage:
+        assert (await BODY.call(stage.caller, "a", duration=0.1, fault="502-after")).status == 200
+
+
+async def test_among_hundreds_of_jobs_of_one_trigger_each_is_read_once(redis_url):
+    """What others started is read too, since lists tell no arguments; for a second doubt only what is new."""
+    async with staged(redis_url) as stage:
+        await asyncio.gather(*(_start_as_stranger(stage, {"id": f"other {n}"}) for n in range(300)))
+        assert (await BODY.call(stage.caller, "a", duration=0, fault="502-after")).status == 200
+        reads = stage.simulator.counters.job_reads
+        assert 301 <= reads <= 305
+        assert (await BODY.call(stage.caller, "b", duration=0, fault="502-after")).status == 200
+        assert stage.simulator.counters.job_reads - reads <= 4
+
+
+@pytest.mark.parametrize("fault", ["502-after", "reset-in-head", "reset-in-body", "truncated", "foreign-location"])
+@pytest.mark.parametrize("duration", [0.1, 1.0], ids=["answered at once", "redirected"])
+async def test_a_first_leg_that_was_lost_is_a_start_that_was_lost(redis_url, fault: str, duration: float):
+    """A long poll's start is held with its job; what is lost of it is found all the same."""
+    asking = policy(upstream_mode=UpstreamMode.LONG_POLL, reconcile_wait=20 * SECOND)
+    async with staged(redis_url, base=asking, simulator=Settings(leg=0.4), slug="fixed-longpoll") as stage:
+        answer = await BODY.call(stage.caller, "a", duration=duration, fault=fault, fault_times=1)
+        assert (answer.status, answer.json["id"]) == (200, "a")
+        stage.check_started_once("a")
+
+
+async def test_what_passes_through_can_be_found_too(redis_url):
+    """Folder and trigger are those of the path, the bearer is the caller's."""
+    found = policy(reconcile_wait=20 * SECOND, binding=Binding(api=True, correlation=ARGUMENT))
+    async with (
+        simulated() as (simulator, origin),
+        fronting(origin + BASE_PATH, shared=with_store(redis_url), policy=found, jobs_api=JobsApiSettings()) as caller,
+    ):
+        for path in (f"/t/{FOLDER}/async", f"{BASE_PATH}/t/Elsewhere/async"):
+            answer = await caller(path=path, json={"id": path, "duration": 0.1, "fault": "502-after"})
+            assert (answer.status, answer.json["id"]) == (200, path)
+        assert set(simulator.starts_by_argument.values()) == {1}
+
+
 # What did not run.
 
 
@@ -326,6 +368,45 @@ async def test_without_a_way_to_find_jobs_the_caller_is_told_at_once(redis_url):
         assert asyncio.get_running_loop().time() - began < 1.0
         assert (await caller("GET", told.json["monitor"])).json["status"] == "unknown"
         assert (simulator.counters.lists, simulator.counters.job_reads) == (0, 0)
+        assert simulator.starts_by_argument == {"a": 1}
+
+
+ENDED = {"verdict": "ended", "status": 200, "headers": {"X-Sum": "3"}, "body": {"sum": 3}}
+
+
+async def test_a_verdict_reaches_whoever_still_asks(redis_url):
+    """Nothing can find the job, so its callers were told; who polls, streams or is called back has the outcome."""
+    async with (
+        simulated() as (simulator, origin),
+        receiving() as receiver,
+        fronting(origin + BASE_PATH, shared=with_store(redis_url), callbacks=receiver.settings) as caller,
+        asyncio.TaskGroup() as group,
+    ):
+        told = await caller(
+            json={"id": "a", "fault": "502-after"}, headers={"Call-Mode": "callback", "Callback-Url": receiver.url}
+        )
+        check_problem(told, 502, "upstream-ambiguous")
+        view = (await caller("GET", told.json["monitor"])).json
+        streaming = group.create_task(caller("GET", view["links"]["events"]))
+        watching = group.create_task(caller("GET", f"/-/jobs/{view['id']}?wait=20"))
+        check_problem(await caller("GET", view["links"]["poll"]), 502, "upstream-ambiguous")
+        assert receiver.deliveries == []
+        assert (await caller("POST", f"/-/jobs/{view['id']}/resolve", json=ENDED)).status == 200
+        assert (await watching).json["status"] == "succeeded"
+        polled = await caller("GET", view["links"]["poll"])
+        assert polled.status == 303
+        result = await caller("GET", polled.headers["Location"])
+        assert (result.status, result.json, result.headers["X-Sum"]) == (200, {"sum": 3}, "3")
+        events = (await streaming).body.decode()
+        assert [line for line in events.splitlines() if line.startswith("event: ")] == [
+            "event: unknown",
+            "event: outcome",
+        ]
+        assert '"X-Sum"' in events
+        async with asyncio.timeout(10):
+            await receiver.arrived.wait()
+        (delivery,) = receiver.deliveries
+        assert (delivery.json, delivery.headers["Job-Status"]) == ({"sum": 3}, "succeeded")
         assert simulator.starts_by_argument == {"a": 1}
 
 
