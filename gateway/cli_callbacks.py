@@ -14,7 +14,7 @@ callbacks_app = typer.Typer(
     help="Callback deliveries that were given up, and sending them again.", no_args_is_help=True
 )
 
-_ADMIN = typer.Option(help="The gateway's admin port.")
+_URL = typer.Option(help="The gateway's admin port.")
 _STATUS = typer.Option(help="failed: every attempt failed; disabled: the receiver answered 410.")
 
 
@@ -23,10 +23,10 @@ def list_dead(
     status: Annotated[str, _STATUS] = "failed",
     limit: Annotated[int, typer.Option(help="How many at most, the newest first.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    admin: Annotated[str, _ADMIN] = ADMIN,
+    url: Annotated[str, _URL] = ADMIN,
 ) -> None:
     """List them, one a line: id, job, when and how the last attempt went, URL."""
-    for number, delivery in enumerate(_dead(admin, status)):
+    for number, delivery in enumerate(_dead(url, status)):
         if number >= limit:
             break
         typer.echo(json.dumps(delivery) if as_json else _line(delivery))
@@ -37,26 +37,26 @@ def redeliver(
     ids: Annotated[list[str] | None, typer.Argument(help="Which ones, by their ids.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All that have this status.")] = False,
     status: Annotated[str, _STATUS] = "failed",
-    admin: Annotated[str, _ADMIN] = ADMIN,
+    url: Annotated[str, _URL] = ADMIN,
 ) -> None:
     """Begin the schedule of deliveries anew, at once, under their old `webhook-id`. 1 if any could not be."""
     if every == bool(ids):
         fail("name deliveries by their ids, or say --all")
     # Read whole before any is sent again: what is sent again leaves the list.
-    wanted = ids or [str(delivery["id"]) for delivery in _dead(admin, status)]
+    wanted = ids or [str(delivery["id"]) for delivery in _dead(url, status)]
     failed = False
     for each in wanted:
-        code, answer = ask(admin, f"/-/callbacks/{quoted(each)}/redeliver", method="POST")
+        code, answer = ask(url, f"/-/callbacks/{quoted(each)}/redeliver", method="POST")
         failed = failed or code != 202
         typer.echo(f"{each}\t{'due now' if code == 202 else answer.get('detail', code)}", err=code != 202)
     raise typer.Exit(1 if failed else 0)
 
 
-def _dead(admin: str, status: str) -> Iterator[dict[str, Any]]:
+def _dead(url: str, status: str) -> Iterator[dict[str, Any]]:
     cursor = None
     while True:
         query = f"status={quoted(status)}" + (f"&cursor={cursor}" if cursor else "")
-        code, page = ask(admin, f"/-/callbacks?{query}")
+        code, page = ask(url, f"/-/callbacks?{query}")
         if code != 200:
             fail(str(page.get("detail", code)))
         yield from page["callbacks"]

@@ -12,6 +12,7 @@ Problem
 │   ├── CredentialMissing     401  credential-missing
 │   ├── SignatureInvalid      401  signature-invalid
 │   ├── CredentialUnproven    403  credential-unproven
+│   ├── OperatorsOnly         403  operators-only
 │   ├── ReadOnlyLink          403  read-only-link
 │   ├── PrefetchRefused       403  prefetch-refused
 │   ├── NotATrigger           404  not-a-trigger
@@ -158,6 +159,12 @@ class SignatureInvalid(CallerProblem):
     """A webhook is not signed with a secret that is known here."""
 
     status, code, title = 401, "signature-invalid", "The signature is missing or wrong"
+
+
+class OperatorsOnly(CallerProblem):
+    """What the admin port does, asked for from elsewhere."""
+
+    status, code, title = 403, "operators-only", "Only an operator on the gateway's host may do that"
 
 
 class ReadOnlyLink(CallerProblem):

@@ -63,7 +63,7 @@ class Stopping(msgspec.Struct, frozen=True):
     """How far the stopping of a job has come."""
 
     at: int
-    """When the last request to stop it was answered, or failed."""
+    """When the last request to stop it was answered, or failed; then with the wait that the upstream asked for."""
     sent: StopStrategy | None = None
     """What the upstream has accepted; effective is only the job's end."""
     failures: int = 0

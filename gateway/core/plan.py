@@ -20,6 +20,8 @@ _LOOK_CEILING = 5 * MINUTE
 _LATE_READ = 1 * MINUTE
 """What a job has that was found only after its deadline: it may well have ended in time."""
 
+_SOFT_STOPS = 5
+"""Refused in a row, the next is a kill."""
 _KILL_AGAIN = 15 * SECOND
 """A job that was killed and has not ended is not killed again sooner."""
 
@@ -152,7 +154,9 @@ def _next_of_cancel(job: Job, policy: Policy) -> Stop | Conclude | None:
     stopping = job.stopping
     if stopping is None:
         return Stop(0, StopStrategy.SOFT, policy.read_timeout)
-    strategy = StopStrategy.SOFT if stopping.sent is None else StopStrategy.KILL
+    # One who refuses every soft stop is not going to take the next.
+    soft = stopping.sent is None and stopping.failures < _SOFT_STOPS
+    strategy = StopStrategy.SOFT if soft else StopStrategy.KILL
     if stopping.failures:
         wait = backoff(stopping.failures)
     elif stopping.sent is StopStrategy.KILL:

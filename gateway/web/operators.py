@@ -1,7 +1,8 @@
 """Jobs on the admin port: an operator sees any job but its outcome, cancels it, and says what became of it.
 
-There are no credentials there: who reaches the port is the operator. So no page in a browser may reach it in the
-operator's stead, neither from another site (`Origin`) nor under a name that was made to lead here (`Host`).
+There are no credentials there: who reaches the port from its own host is the operator. So no page in a browser may
+reach it in the operator's stead, neither from another site (`Origin`) nor under a name that was made to lead here
+(`Host`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from aiohttp import web
 from gateway.caller import views
 from gateway.caller.links import JobUrls
 from gateway.caller.port import Call
-from gateway.core.errors import AlreadyEnded, BadRequest
+from gateway.core.errors import AlreadyEnded, BadRequest, OperatorsOnly
 from gateway.core.exchange import is_json
 from gateway.core.job import Job
 from gateway.store.port import Canceling
@@ -36,10 +37,22 @@ _PRIVATE = (".localhost", ".local", ".internal", ".svc")
 async def check_operator(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what a browser may have been made to send. Probes are not concerned."""
     if request.path.startswith("/-/"):
+        _check_peer(request.remote)
         _check_name(request.headers.get("Host", ""))
         if request.method not in {"GET", "HEAD"}:
             _check_origin(request.headers.get("Origin"), request.headers.get("Host", ""))
     return await handler(request)
+
+
+def _check_peer(peer: str | None) -> None:
+    # Probes may have to come from elsewhere, so the port may listen to the network; its powers do not.
+    if peer is None:
+        return
+    address = ipaddress.ip_address(peer.partition("%")[0])
+    # A socket that listens on both families tells IPv4 peers as IPv6.
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    if not (mapped or address).is_loopback:
+        raise OperatorsOnly("operators call from the gateway's own host, or through a tunnel to it")
 
 
 def _check_name(host: str) -> None:

@@ -110,7 +110,7 @@ async def test_the_command_line(redis_url):
         calling(running.url) as caller,
         receiving() as receiver,
     ):
-        admin = ("--admin", running.admin_url)
+        admin = ("--url", running.admin_url)
         receiver.status = 410
         ids = [await disabled(running, caller, f"{receiver.url}/{number}") for number in range(3)]
         status, lines = await command("list", "--status", "disabled", "--limit", "2", *admin)
