@@ -5,20 +5,19 @@ What receivers have answered is nobody's but the caller's own: a job's signed li
 
 from __future__ import annotations
 
-import contextlib
-
 import msgspec
 from aiohttp import web
 
-from gateway.auth.principal import Caller, anonymous, bearer_of, identify
+from gateway.auth.principal import Caller
 from gateway.core.delivery import Delivery
-from gateway.core.errors import BadCallback, CredentialMissing, MethodNotAllowed, NotFound
+from gateway.core.errors import BadCallback, MethodNotAllowed, NotFound
 from gateway.core.job import Job
 from gateway.web import cors, delivery_views, shares
 from gateway.web.access import check_change, proven, readable
 from gateway.web.bodies import read_body
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.replies import NO_STORE
+from gateway.web.who import caller_if_said, caller_of
 from gateway.worker.callbacks import Callee
 
 _METHODS = frozenset({"GET", "HEAD", "POST"})
@@ -41,7 +40,7 @@ async def of_job(request: web.Request) -> web.Response:
 
 
 async def _list(request: web.Request, gateway: Gateway, job: Job) -> web.Response:
-    caller = _caller_or_none(request, gateway)
+    caller = caller_if_said(request)
     found = [
         delivery
         for delivery in await gateway.callbacks.of(job)
@@ -59,7 +58,7 @@ async def _list(request: web.Request, gateway: Gateway, job: Job) -> web.Respons
 async def _attach(request: web.Request, gateway: Gateway, job: Job) -> web.Response:
     await check_change(request, gateway, job, share=shares.proved(request, job.id))
     url = _wish(await read_body(request)).url
-    caller = _caller(request, gateway)
+    caller = caller_of(request)
     principal = job.principal if caller.is_principal(job.principal) else caller.principal
     # What is followed from now on must be known to be: a caller that goes does not end this halfway.
     added = await gateway.tasks.finish(gateway.callbacks.attach(job, url, Callee(principal, caller.subject)))
@@ -78,7 +77,7 @@ async def redeliver(request: web.Request) -> web.Response:
     """`POST /-/callbacks/{id}/redeliver`: begin the schedule anew, at once."""
     _only(request, "POST", "OPTIONS")
     gateway = request.app[GATEWAY]
-    caller = _caller(request, gateway)
+    caller = caller_of(request)
     delivery = await gateway.callbacks.find(request.match_info["id"])
     job = await gateway.callbacks.job_of(delivery)
     cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
@@ -121,18 +120,6 @@ def secrets_of(gateway: Gateway, caller: Caller) -> dict[str, object]:
     """Return the view of a caller's own secrets."""
     secrets = gateway.callback_secrets.of(caller.subject)
     return {"secret": secrets[0], "secrets": secrets}
-
-
-def _caller(request: web.Request, gateway: Gateway) -> Caller:
-    if gateway.own_credential:
-        return anonymous(gateway.keyring)
-    return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
-
-
-def _caller_or_none(request: web.Request, gateway: Gateway) -> Caller | None:
-    with contextlib.suppress(CredentialMissing):
-        return _caller(request, gateway)
-    return None
 
 
 def _only(request: web.Request, *methods: str) -> None:

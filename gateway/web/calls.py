@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.auth.principal import Caller, anonymous, bearer_of, identify
+from gateway.auth.principal import Caller
 from gateway.caller.arguments import read_arguments
 from gateway.caller.choosing import Choice, choose
 from gateway.caller.port import Call
@@ -20,6 +20,7 @@ from gateway.web.departure import Departure
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.log import note
 from gateway.web.routing import Destination, find
+from gateway.web.who import caller_of
 from gateway.worker.callbacks import Callee
 from gateway.worker.intake import Accepted, Order
 
@@ -39,7 +40,7 @@ async def run(request: web.Request, destination: Destination) -> web.StreamRespo
     if request.method == "OPTIONS":
         return cors.preflight(request, route.methods)
     _check_method(request, destination)
-    caller = _caller(request, gateway)
+    caller = caller_of(request)
     arguments = read_arguments(
         destination.method, destination.query, await read_body(request), request.headers.get("Content-Type")
     )
@@ -98,12 +99,6 @@ async def _check_replay(gateway: Gateway, job_id: str, caller: Caller, order: Or
         await gateway.tasks.finish(gateway.callbacks.attach(earlier, url, Callee(caller.principal, caller.subject)))
     elif url != earlier.callback_url:
         raise KeyReused("the job of this key was accepted without this callback", job_id=job_id)
-
-
-def _caller(request: web.Request, gateway: Gateway) -> Caller:
-    if gateway.own_credential:
-        return anonymous(gateway.keyring)
-    return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
 
 
 def _check_method(request: web.Request, destination: Destination) -> None:

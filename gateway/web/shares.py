@@ -10,8 +10,9 @@ import re
 
 from aiohttp import web
 
-from gateway.auth.principal import Caller, anonymous, bearer_of, identify
+from gateway.auth.principal import Caller
 from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.who import caller_if_said
 
 _NAMED = re.compile(r"(?P<number>[1-9][0-9]{0,5})\.(?P<proof>[0-9a-f]{16})", re.ASCII)
 _PROOF = 16
@@ -32,7 +33,7 @@ def named(request: web.Request) -> str:
 def proved(request: web.Request, job_id: str) -> int:
     """Return the number of the share that a request's link names, if it is this caller's; else 0."""
     match = _NAMED.fullmatch(request.query.get("share", ""))
-    caller = _caller(request)
+    caller = caller_if_said(request)
     if match is None or caller is None:
         return 0
     gateway, number = request.app[GATEWAY], int(match["number"])
@@ -43,11 +44,3 @@ def proved(request: web.Request, job_id: str) -> int:
 
 def _proof(gateway: Gateway, job_id: str, principal: str, number: int, age: int = 0) -> str:
     return gateway.keyring.hash("share", job_id, principal, str(number), age=age)[:_PROOF]
-
-
-def _caller(request: web.Request) -> Caller | None:
-    gateway = request.app[GATEWAY]
-    if gateway.own_credential:
-        return anonymous(gateway.keyring)
-    bearer = bearer_of(request.headers.get("Authorization"))
-    return None if bearer is None else identify(bearer, gateway.keyring)
