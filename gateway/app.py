@@ -219,7 +219,7 @@ class Assembly:
             random=secrets.token_bytes,
             deliver=self.deliveries.follow,
             lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first
-            holds=lambda: self.leases.holds(),  # noqa: PLW0108 - so do leases
+            holds=lambda follower: self.leases.holds(follower),  # noqa: PLW0108 - so do leases
             failed=_defect,
             answer_unsaved=self._config.worker.answer_unsaved,
         )

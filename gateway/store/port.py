@@ -230,6 +230,10 @@ class Store(Protocol):
         """Return the record."""
         ...
 
+    async def missing(self, job_ids: Sequence[str]) -> set[str]:
+        """Return those of these jobs that there is no record of."""
+        ...
+
     async def buried(self, job_id: str) -> str | None:
         """Return the principal of the job whose tombstone there is; None without one."""
         ...

@@ -174,6 +174,15 @@ class RedisStore(DeliveryVerbs):
                 return Gone.TOMBSTONE if buried else Gone.NEVER
         return _readable(record)
 
+    async def missing(self, job_ids: Sequence[str]) -> set[str]:
+        """See the port."""
+        with mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids:
+                    pipe.exists(self._keys.job(job_id))
+                answers = await pipe.execute()
+        return {job_id for job_id, there in zip(job_ids, answers, strict=True) if not there}
+
     async def buried(self, job_id: str) -> str | None:
         """See the port."""
         with mapped():

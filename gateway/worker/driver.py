@@ -37,7 +37,7 @@ _SUSPECT = 3
 """Take-overs of a job in a row, without its getting on in between, after which the next is in no hurry."""
 _LONGEST_PAUSE = 5 * MINUTE
 
-_HEED_BATCH = 500
+_BATCH = 500
 """Jobs that the store is asked about in one go."""
 
 
@@ -45,7 +45,8 @@ class Driver:
     """Follows jobs.
 
     `random` gives bytes for ids; `deliver` is handed the deliveries that ends create; `lost` is told of jobs that
-    another replica has taken over, `failed` of defects; `holds` says whether nobody can have taken any over yet.
+    another replica has taken over, `failed` of defects; `holds` says whether nobody can have taken any over from an
+    incarnation yet.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Driver:
         random: Callable[[int], bytes],
         deliver: Callable[[Delivery, str], None],
         lost: Callable[[str], None],
-        holds: Callable[[], bool],
+        holds: Callable[[str], bool],
         failed: Callable[[BaseException], None],
         answer_unsaved: int = 500,
     ) -> None:
@@ -110,14 +111,16 @@ class Driver:
         if entry.job.upstream_key is not None:
             self._by_key[entry.job.upstream_key.lower()] = stored.job.id
         self._feed.publish(stored.job)
-        if stored.taken > _SUSPECT:
+        suspect = stored.taken > _SUSPECT
+        if suspect:
             # It may be what ended those who followed it: then it ends no more of us than one at a time, and seldom.
             pause = min(SECOND << min(stored.taken - _SUSPECT, 10), _LONGEST_PAUSE)
             self._schedule.set(stored.job.id, self._clock.now() + pause)
         elif stored.requests == Requests():
             self._spawn(entry)
-        else:
-            self._tasks.spawn(self._heed(entry, stored.requests), name=f"requests of {stored.job.id}")
+        if stored.requests != Requests():
+            heeding = self._heed(entry, stored.requests, at_once=not suspect)
+            self._tasks.spawn(heeding, name=f"requests of {stored.job.id}")
 
     def refollow(self, stored: Stored, follower: str) -> None:
         """Go on under a new incarnation with a job that was still to be had after the lease had run out."""
@@ -132,8 +135,8 @@ class Driver:
     async def heed(self, job_ids: Sequence[str] | None = None) -> None:
         """Do what was asked of these jobs, or of all, as far as they are followed here. Raises `StoreDown`."""
         followed = list(self._entries) if job_ids is None else [each for each in job_ids if each in self._entries]
-        for begin in range(0, len(followed), _HEED_BATCH):
-            batch = followed[begin : begin + _HEED_BATCH]
+        for begin in range(0, len(followed), _BATCH):
+            batch = followed[begin : begin + _BATCH]
             for job_id, requests in (await self._store.requests(batch)).items():
                 if (entry := self._entries.get(job_id)) is not None:
                     await self._heed(entry, requests)
@@ -158,10 +161,26 @@ class Driver:
         """Never start this job, should it be in the store after all: its caller was told that nothing was sent."""
         self._disowned.add(job_id)
 
-    def drop_others(self, follower: str) -> None:
-        """Stop following what did not come along to the incarnation `follower`."""
-        for entry in [entry for entry in self._entries.values() if entry.follower != follower]:
-            self._drop(entry)
+    async def drop_others(self, follower: str) -> None:
+        """Stop following what did not come along to the incarnation `follower`: others do. Raises `StoreDown`.
+
+        A job that the store knows nothing of has nobody else: it is put back under the new name, unless it was yet to
+        be started. Somebody may have done that before the store forgot it.
+        """
+        others = [entry for entry in self._entries.values() if entry.follower != follower]
+        for begin in range(0, len(others), _BATCH):
+            batch = others[begin : begin + _BATCH]
+            missing = await self._store.missing([entry.job.id for entry in batch])
+            for entry in batch:
+                if entry.job.id in missing and (entry.job.start_answered or entry.step in self._starts):
+                    self._put_back(entry, follower)
+                else:
+                    self._drop(entry)
+
+    def _put_back(self, entry: Entry, follower: str) -> None:
+        entry.follower = follower
+        entry.job = entry.job.with_(revision=entry.job.revision + 1)
+        self._begin_save(entry)
 
     async def stop(self, timeout: float) -> None:
         """Begin nothing more; wait, `timeout` seconds at most, for answers to starts and for saves under way."""
@@ -254,14 +273,19 @@ class Driver:
     async def _giving_up(self, entry: Entry, asking: Coroutine[Any, Any, e.Event]) -> e.Event | None:
         """Ask what may be asked again; None if that was given up, since there is something else to do first."""
         entry.may_give_up = True
+        step = asyncio.current_task()
+        assert step is not None, "a step is a task"
         try:
-            return await asking
+            event = await asking
         except asyncio.CancelledError:
-            step = asyncio.current_task()
-            assert step is not None, "a step is a task"
             if not entry.given_up or step.uncancel() > 0:
                 raise
             return None
+        else:
+            if entry.given_up:
+                # The cancellation was lost on its way (see `Tasks.close`), and must not count towards the next one.
+                step.uncancel()
+            return event
         finally:
             entry.may_give_up = entry.given_up = False
 
@@ -279,7 +303,7 @@ class Driver:
             lost = StoreUnavailable("the store has lost the job; nothing was sent")
             await self._advance(entry, e.StartRefused(problem_outcome(lost), frees_key=True))
             return None
-        if not self._holds():
+        if not self._holds(entry.follower):
             # Something stood still since the intent was on its way: others may be finding out what became of the start.
             await self._advance(entry, e.StartPostponed(self._clock.now() + _AFTER_LAPSE, "the lease had run out"))
             return None
@@ -331,13 +355,14 @@ class Driver:
 
     # What others asked for.
 
-    async def _heed(self, entry: Entry, requests: Requests) -> None:
+    async def _heed(self, entry: Entry, requests: Requests, *, at_once: bool = True) -> None:
         if requests.cancel and not entry.job.cancel_requested and not entry.job.state.terminal:
             await self._advance(entry, e.CancelRequested())
         verdict = None if requests.verdict is None else requests.verdict.event(entry.job)
         if verdict is not None:
             await self._advance(entry, verdict)
-        self._wake(entry)
+        if at_once:
+            self._wake(entry)
 
     # Apply and save.
 
@@ -356,14 +381,18 @@ class Driver:
             return  # Nothing durable has changed.
         if entry.job.state.terminal and entry.job.callback_url is not None:
             entry.delivery = self._delivery(entry.job)
-        if entry.saving is None:
-            entry.saving = self._tasks.spawn(self._save(entry), name=f"save {entry.job.id}")
+        saving = self._begin_save(entry)
         if entry.job.state is not before.state:
             # Nobody is answered by a new leg alone: it is saved while it is already read.
             unsaved_for = None if and_wait or _known_here_alone(entry) else self._answer_unsaved
-            await asyncio.wait({entry.saving}, timeout=unsaved_for)
+            await asyncio.wait({saving}, timeout=unsaved_for)
         if self._follows(entry):
             self._feed.publish(entry.job, entry.body)
+
+    def _begin_save(self, entry: Entry) -> asyncio.Task[None]:
+        if entry.saving is None:
+            entry.saving = self._tasks.spawn(self._save(entry), name=f"save {entry.job.id}")
+        return entry.saving
 
     async def _save(self, entry: Entry) -> None:
         try:

@@ -41,8 +41,8 @@ class Follower(Protocol):
         """Follow a job under the incarnation `follower`."""
         ...
 
-    def drop_others(self, follower: str) -> None:
-        """Stop following jobs of other incarnations."""
+    async def drop_others(self, follower: str) -> None:
+        """Stop following jobs of other incarnations. Raises `StoreDown`."""
         ...
 
 
@@ -92,7 +92,7 @@ class Leases:
         self.incarnation = new_name()
         self.healthy = False
         """Whether the last heartbeat came through."""
-        self._owed: list[str] = []
+        self._owed: set[str] = set()
         """Names of ours under which the store may hold rows that nobody follows here."""
         self._creating: Counter[str] = Counter()
         """How many rows are being created under each name of ours."""
@@ -131,9 +131,12 @@ class Leases:
                 self.healthy, self._next = False, None
                 self._failed(error)
 
-    def holds(self) -> bool:
-        """Whether the lease holds for certain: what others will find out about this replica's jobs, they do not yet."""
-        return self._elapsed() < self._holds_until
+    def holds(self, follower: str) -> bool:
+        """Whether `follower`'s lease holds for certain: others do not look into its jobs yet.
+
+        That of a former name does not, though this replica has a new one.
+        """
+        return follower == self.incarnation and self._elapsed() < self._holds_until
 
     def hurry(self) -> None:
         """Beat at once: somebody is said to have gone."""
@@ -173,10 +176,10 @@ class Leases:
         beat = await self._beat()
         if not beat.alive:
             # Never the old name again: others may have taken its jobs over, or may be about to.
-            self._owed.append(self.incarnation)
+            self._owed.add(self.incarnation)
             self.incarnation = self._new_name()
             beat = await self._beat(join=True)
-        former = set(self._owed) - {self.incarnation}
+        former = self._owed - {self.incarnation}
         # What is just being created under a former name would be left behind.
         if self._owed and not former & self._creating.keys():
             await self._come_back()
@@ -193,17 +196,19 @@ class Leases:
 
     async def _come_back(self) -> None:
         """Take over from our own former names what is still there; what is not has another follower by now."""
-        for former in tuple(self._owed):
+        owed = set(self._owed)
+        for former in owed:
             await self._take(former)
-            self._owed.remove(former)
-        self._follower.drop_others(self.incarnation)
+        await self._follower.drop_others(self.incarnation)
+        self._owed -= owed
         self._renamed()
 
     async def _take_over(self, beat: Beat) -> None:
         now = asyncio.get_running_loop().time()
         self._dead = {name: self._dead.get(name) or _Dead(now) for name in beat.dead}
         for name, dead in self._dead.items():
-            if now < dead.look_at:
+            # One of our own, under which a row is being created: that would be followed twice, here and there.
+            if now < dead.look_at or name in self._creating:
                 continue
             if await self._take(name):
                 dead.look_at = now
@@ -223,7 +228,7 @@ class Leases:
                 self._follow(rows)
         except StoreDown:
             # The answer may be what was lost: then rows are ours in the store, and nobody's here.
-            self._owed.append(self.incarnation)
+            self._owed.add(self.incarnation)
             raise
         if count:
             self._took(former, count)

@@ -26,6 +26,14 @@ async def followed(raw, keys, row_id, follower):
     return bool(await raw.sismember(keys.followed(partition_of(row_id), follower), row_id))
 
 
+async def test_which_of_these_jobs_have_no_record(store, raw, keys):
+    """A tombstone is none."""
+    there, gone = await created(store), job()
+    await raw.set(keys.tombstone(gone.id), "who", px=KEEP)
+    assert await store.missing([there.id, gone.id]) == {gone.id}
+    assert await store.missing([]) == set()
+
+
 # --- create ---
 
 

@@ -193,6 +193,8 @@ class Bench:
     failed: list[BaseException] = field(default_factory=list)
     holds: bool = True
     """Whether the driver's replica has its lease."""
+    lapsed: set[str] = field(default_factory=set)
+    """Its incarnations whose leases have run out."""
 
     def new(self, *, bearer: str | None = "bearer-1", **fields: object) -> NewJob:
         """Return a job that was just accepted, sealed as the store gets it."""
@@ -283,7 +285,7 @@ async def bench(**rules: object) -> AsyncIterator[Bench]:
         random=lambda size: next(counter).to_bytes(size, "big"),
         deliver=lambda delivery, follower: parts.delivered.append((delivery, follower)),
         lost=parts.lost.append,
-        holds=lambda: parts.holds,
+        holds=lambda follower: parts.holds and follower not in parts.lapsed,
         failed=failed.append,
     )
     try:

@@ -275,7 +275,7 @@ class TestFencing:
             async for rows in it.store.inner.take_over(ME, "replica-1b"):
                 for row in rows:
                     it.driver.refollow(row, "replica-1b")
-            it.driver.drop_others("replica-1b")
+            await it.driver.drop_others("replica-1b")
             answer.set_result(ENDED)
             await it.until(job_id, State.SUCCEEDED)
             assert (len(it.upstream.starts), len(it.upstream.reads)) == (1, 1)
@@ -300,10 +300,59 @@ class TestFencing:
         async with bench() as it:
             it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [RUNNING]
             await it.until(await it.followed(), State.RUNNING)
-            it.driver.drop_others("replica-1b")
+            await it.driver.drop_others("replica-1b")
             reads = len(it.upstream.reads)
             await asyncio.sleep(600)
             assert (len(it.driver), len(it.upstream.reads)) == (0, reads)
+
+    async def test_what_the_store_has_forgotten_is_nobody_elses(self):
+        """It is put back under the new name, its deadline and all: others can follow it from then on."""
+        async with bench() as it:
+            job_id, answer = await it.reading()
+            await it.store.inner._redis.flushall()
+            await it.driver.drop_others("replica-1b")
+            await asyncio.sleep(1)
+            assert (await it.saved(job_id)).state is State.RUNNING
+            answer.set_result(ENDED)
+            assert (await it.until(job_id, State.SUCCEEDED)).outcome is not None
+            assert await it.store.read_body(job_id) == OK.body
+            assert (it.lost, it.failed) == ([], [])
+
+    async def test_a_start_under_way_that_the_store_has_forgotten_is_put_back_with_its_answer(self):
+        """It was sent: the job runs, and nobody else knows of it."""
+        async with bench() as it:
+            started = asyncio.get_running_loop().create_future()
+            it.upstream.on_start, it.upstream.on_read = [started], [ENDED]
+            job_id = await it.followed()
+            await asyncio.sleep(1)
+            await it.store.inner._redis.flushall()
+            await it.driver.drop_others("replica-1b")
+            await asyncio.sleep(1)
+            assert len(it.driver) == 1
+            started.set_result(FOLLOWED)
+            await it.until(job_id, State.SUCCEEDED)
+            assert len(it.upstream.starts) == 1
+
+    async def test_a_forgotten_job_that_was_not_started_here_is_dropped(self):
+        """Another replica may have started it before the store forgot it."""
+        async with bench() as it:
+            await it.followed(not_before=it.clock.now() + MINUTE)
+            await it.store.inner._redis.flushall()
+            await it.driver.drop_others("replica-1b")
+            await asyncio.sleep(HOUR / 1000)
+            assert (len(it.driver), it.upstream.starts) == (0, [])
+
+    async def test_a_forgotten_job_that_is_over_is_not_put_back(self):
+        """Its tombstone tells of an end that another replica saw."""
+        async with bench() as it:
+            job_id, _ = await it.reading()
+            redis, keys = it.store.inner._redis, it.store.inner._keys
+            await redis.delete(keys.job(job_id))
+            await redis.set(keys.tombstone(job_id), "who")
+            await it.driver.drop_others("replica-1b")
+            await asyncio.sleep(1)
+            assert (it.lost, len(it.driver)) == ([job_id], 0)
+            assert await it.store.inner.missing([job_id]) == {job_id}
 
 
 class TestInheritance:
@@ -628,5 +677,23 @@ async def test_a_start_waits_for_the_lease():
         assert it.upstream.starts == []
         assert (await it.saved(job_id)).state is State.ACCEPTED
         it.holds = True
+        await it.until(job_id, State.SUCCEEDED)
+        assert len(it.upstream.starts) == 1
+
+
+async def test_a_start_under_a_former_name_waits_too():
+    """The replica has a lease again, and has yet to learn which jobs of its former name are others' by now."""
+    async with bench() as it:
+        it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [ENDED]
+        release = it.store.hang("save")
+        job_id = await it.followed()
+        await asyncio.sleep(1)
+        it.lapsed.add(ME)
+        release.set()
+        await asyncio.sleep(3)
+        assert it.upstream.starts == []
+        async for rows in it.store.inner.take_over(ME, "replica-1b"):
+            for row in rows:
+                it.driver.refollow(row, "replica-1b")
         await it.until(job_id, State.SUCCEEDED)
         assert len(it.upstream.starts) == 1

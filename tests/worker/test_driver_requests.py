@@ -70,6 +70,34 @@ class TestCancel:
             assert elapsed() == 1 * SECOND
             assert it.failed == []
 
+    async def test_a_read_that_is_not_given_up_in_time_leaves_nothing_behind(self):
+        """A cancellation may be lost in Python 3.11: the next one is still no reason to leave the job alone."""
+        async with bench(binding=FINDABLE, pace=SLOW, kill_after=HOUR) as it:
+            reads = 0
+
+            async def read(*_args: object, **_kwargs: object) -> e.Event:
+                nonlocal reads
+                reads += 1
+                try:
+                    if reads < 3:
+                        await asyncio.sleep(25)
+                except asyncio.CancelledError:
+                    if reads > 1:
+                        raise
+                return e.Redirected(HOLD) if reads < 3 else ENDED
+
+            it.upstream.read = read
+            it.upstream.on_start = [e.Followed(UpstreamMode.LONG_POLL, HOLD, KEY)]
+            it.upstream.on_stop = [e.StopSent(StopStrategy.SOFT)]
+            job_id = await it.followed()
+            await it.until(job_id, State.RUNNING)
+            for _ in range(2):
+                await asyncio.sleep(1)
+                await it.store.request_cancel(job_id)
+                await it.driver.heed([job_id])
+            await it.until(job_id, State.SUCCEEDED, within=60)
+            assert (reads, it.failed) == (3, [])
+
     async def test_it_is_asked_again_when_asking_fails(self):
         """With a growing pause, and reads go on meanwhile."""
         async with bench(binding=FINDABLE, pace=Pace(floor=SECOND, ceiling=SECOND)) as it:
@@ -279,6 +307,20 @@ class TestSuspects:
             it.driver.follow(Stored(stored.job, None, stored.credential, taken=taken), ME)
             await it.until(stored.job.id, State.SUCCEEDED)
             assert pause * SECOND <= elapsed() <= pause * SECOND + 150
+
+    async def test_what_was_asked_of_one_is_done_when_its_pause_is_over(self):
+        """Canceling it is what an operator would do: the request is not forgotten, and does not end the pause."""
+        async with bench(binding=FINDABLE, pace=SLOW) as it:
+            stored = await it.inherited(State.RUNNING)
+            it.upstream.on_read = [RUNNING]
+            it.upstream.on_stop = [e.Located(KEY), e.StopSent(StopStrategy.SOFT)]
+            requests = Requests(cancel=True)
+            it.driver.follow(Stored(stored.job, None, stored.credential, requests, taken=5), ME)
+            await asyncio.sleep(3.9)
+            assert it.upstream.asked == []
+            assert (await it.saved(stored.job.id)).cancel_requested
+            await asyncio.sleep(0.2)
+            assert it.upstream.asked == [(4 * SECOND, "SoftStop"), (4 * SECOND, "SoftStop")]
 
     async def test_getting_on_clears_it_of_suspicion(self):
         """The store counts, and any save of a started job begins the count anew."""

@@ -38,7 +38,7 @@ class Replica:
         self.followed.append((stored.job.id, follower))
         self.took.set()
 
-    def drop_others(self, follower: str) -> None:
+    async def drop_others(self, follower: str) -> None:
         self.dropped.append(follower)
 
     def rename(self) -> None:
@@ -177,6 +177,45 @@ async def test_what_is_being_created_comes_along_to_a_new_name():
         assert one.dropped[0] == "one-b"
 
 
+async def test_what_was_created_and_is_not_yet_answered_is_followed_once():
+    """It is in the store under the former name, and its creator about to follow it: nobody here does so before."""
+    async with replicas() as (it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        with one.leases.naming() as name:
+            it.store.down.add("beat")
+            await asyncio.sleep(30)
+            new = await it.created(follower=name)
+            it.store.down.clear()
+            await asyncio.sleep(5)
+            assert (one.leases.incarnation, one.followed) == ("one-b", [])
+        await asyncio.sleep(5)
+        assert one.followed == [(new.job.id, "one-b")]
+
+
+async def test_a_shard_that_is_away_is_owed_once():
+    """Heartbeats come through, taking over does not, for an hour: one look makes up for it."""
+    async with replicas() as (it, replica):
+        one, two = replica("one-"), replica("two-")
+        for each in (one, two):
+            await each.leases.join(alone=False)
+            each.run()
+        one.die()
+        taking = it.store.take_over
+
+        async def nobody_there(dead: str, follower: str):
+            raise StoreDown("one of the shards")
+            yield
+
+        it.store.take_over = nobody_there
+        await asyncio.sleep(3600)
+        it.store.take_over, looks = taking, it.store.takes
+        await asyncio.sleep(2.5)
+        assert it.store.takes - looks <= 2
+        assert two.leases.healthy
+
+
 async def test_deliveries_are_taken_over_too():
     """Each to whoever follows deliveries."""
     async with replicas() as (it, replica):
@@ -290,19 +329,19 @@ async def test_a_replica_knows_until_when_its_lease_holds():
     """From when the heartbeat was sent, and again once it has another name: whoever starts jobs asks for it."""
     async with replicas() as (it, replica):
         one = replica("one-")
-        assert not one.leases.holds()
+        assert not one.leases.holds("one-a")
         await one.leases.join(alone=False)
         one.run()
         await asyncio.sleep(60)
-        assert one.leases.holds()
+        assert one.leases.holds("one-a")
         it.store.down.add("beat")
         await asyncio.sleep(0.9 * LEASE - 2.6)
-        assert one.leases.holds()
+        assert one.leases.holds("one-a")
         await asyncio.sleep(2.7)
-        assert not one.leases.holds()
+        assert not one.leases.holds("one-a")
         it.store.down.clear()
         await asyncio.sleep(3)
-        assert (one.leases.incarnation, one.leases.holds()) == ("one-b", True)
+        assert (one.leases.holds("one-a"), one.leases.holds("one-b")) == (False, True)
 
 
 async def test_a_short_outage_costs_nothing():
