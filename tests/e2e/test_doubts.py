@@ -30,7 +30,7 @@ from tests.support.replicas import Replicas, replicas
 from tests.support.rig import BASE_PATH, policy, simulated, with_store
 
 NOTHING_RAN = {"502-before", "503-before", "reset-before", "close-before", "stall-before"}
-"""Those that look just the same, and no job runs."""
+"""Faults that look just like those after which a job runs, and none does."""
 
 
 async def test_where_nothing_ran_the_caller_is_told_and_a_verdict_frees_its_key(redis_url):
