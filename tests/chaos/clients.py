@@ -17,7 +17,7 @@ from tests.chaos.calls import calls, key_header, request_of
 from tests.chaos.exchanges import Exchanges
 from tests.chaos.history import Call, Complete, Ended, History
 from tests.chaos.receiver import Receiver
-from tests.chaos.settings import Settings
+from tests.chaos.settings import FOUND, RECONCILE_WAIT, Settings
 
 _AGAIN = 0.25
 _MONITOR_WAIT = 2
@@ -143,7 +143,7 @@ class Conversation:
                 return self._settings.hold
             case "stream":
                 return self._settings.patience
-        return self._settings.start_wait
+        return self._settings.start_wait + (RECONCILE_WAIT if self._call.route in FOUND else 0)
 
     # What comes after it.
 

@@ -12,6 +12,8 @@ PREFIX = "chaos"
 BASE_PATH = "/acme/prod/orchestrator_"
 
 FOLDER = "chaos"
+RECONCILE_WAIT = 5
+"""Seconds for which callers wait to hear what became of a start in doubt, where that can be found out."""
 WEBHOOK_SECRET = "secret-of-webhooks"
 
 ROUTES = {
@@ -23,8 +25,8 @@ ROUTES = {
     "deduplicate: {window: 5m, by: [caller, arguments]}",
     # A start in doubt is looked for: by an argument that carries the job's id, or by the Reference of a start.
     "found": "trigger: /t/chaos/async-found, upstream_mode: AsyncRequestReply, correlation: callmodeJob, "
-    "reconcile_wait: 5s",
-    "jobs": f"process: jobs, folder: {FOLDER}, upstream_mode: Jobs, reconcile_wait: 5s",
+    f"reconcile_wait: {RECONCILE_WAIT}s",
+    "jobs": f"process: jobs, folder: {FOLDER}, upstream_mode: Jobs, reconcile_wait: {RECONCILE_WAIT}s",
 }
 """The gateway's routes: what the configuration says of each besides its path."""
 

@@ -14,30 +14,30 @@ from tests.chaos.run import run
 from tests.chaos.schedule import Kind, Step
 from tests.chaos.settings import Settings
 
-SEEDS = (3, 17)
+SEEDS = (17,)
 
 # In the middle of what the jobs below take, so that each replica has some in hand.
-KILL_BOTH = (Step(2.0, 0, Kind.KILL, 0.1), Step(4.0, 1, Kind.KILL, 0.1))
-STOP_BOTH = (Step(2.0, 0, Kind.STOP, 3.0), Step(5.5, 1, Kind.STOP, 3.0))
+KILL_BOTH = (Step(1.5, 0, Kind.KILL, 0.1), Step(3.5, 1, Kind.KILL, 0.1))
+STOP_ONE = (Step(2.0, 0, Kind.STOP, 3.0),)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_no_job_is_lost_doubled_or_told_two_ways(seed, tmp_path):
     """Whatever is done to replicas, store, and the network between them."""
-    settings = Settings(seed=seed, seconds=18.0, directory=tmp_path, unknown_ttl=4.0)
+    settings = Settings(seed=seed, seconds=40.0, directory=tmp_path, unknown_ttl=4.0)
     lines = await run(settings)
     violations = check(lines)
     report = summary(settings, lines, violations)
     assert not violations, f"{report}\n{told(lines, violations)}\nlogs and history: {tmp_path}"
-    assert sum(isinstance(line, Upstream) and line.jobs == 1 for line in lines) > 20
+    assert sum(isinstance(line, Upstream) and line.jobs == 1 for line in lines) > 40
 
 
 async def crippled(tmp_path, patch: str, steps: tuple[Step, ...], **settings) -> set[str]:
     """Run two gateways without a protection for a few seconds; return which invariants were violated."""
     lines = await run(
         Settings(
-            seed=1, seconds=6.0, directory=tmp_path, replicas=2, patches=(patch,), steps=steps, faults=False,
-            lease=1.0, unknown_ttl=1.0, patience=6.0, settle=4.0, **settings,
+            seed=1, seconds=4.0, rate=12.0, directory=tmp_path, replicas=2, patches=(patch,), steps=steps, faults=False,
+            lease=1.0, unknown_ttl=1.0, patience=4.0, settle=3.0, **settings,
         )
     )  # fmt: skip
     return {violation.invariant for violation in check(lines)}
@@ -45,7 +45,7 @@ async def crippled(tmp_path, patch: str, steps: tuple[Step, ...], **settings) ->
 
 async def test_without_fencing_the_checker_sees_two_followers_of_one_job(tmp_path):
     """A replica that was paused goes on with jobs that another has ended, and writes over what that one has written."""
-    violated = await crippled(tmp_path, "no-fence", STOP_BOTH, modes=("callback",), routes=("async",))
+    violated = await crippled(tmp_path, "no-fence", STOP_ONE, modes=("callback",), routes=("async",))
     assert "I7 fence" in violated
 
 
