@@ -6,8 +6,7 @@ monitor says how far it has come.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from aiohttp import web
 
@@ -20,7 +19,6 @@ from gateway.core.errors import (
     CancelUnavailable,
     JobExpired,
     JobShared,
-    JobUnavailable,
     MethodNotAllowed,
     NotUnknown,
 )
@@ -29,12 +27,13 @@ from gateway.core.jobs_api import place
 from gateway.core.plan import cancelable
 from gateway.core.policy import SECOND
 from gateway.core.verdict import Fate, Verdict
-from gateway.store.port import Canceling, Gone, StoreDown
+from gateway.store.port import Canceling, Gone
 from gateway.web import cors, shares
 from gateway.web.access import check_change, readable
 from gateway.web.answering import answer, urls_for
 from gateway.web.bodies import read_body
 from gateway.web.gateway import GATEWAY, Gateway
+from gateway.worker import outages
 from gateway.worker.watches import present
 
 _TAKEN = 1 * SECOND
@@ -140,13 +139,9 @@ def check_asked(asked: Canceling, job_id: str) -> None:
             present(Gone.TOMBSTONE if asked is Canceling.TOMBSTONE else Gone.NEVER, job_id)
 
 
-@contextmanager
-def asking(job_id: str) -> Iterator[None]:
+def asking(job_id: str) -> AbstractContextManager[None]:
     """Tell of a store that cannot be reached. What was asked for may be done twice."""
-    try:
-        yield
-    except StoreDown as error:
-        raise JobUnavailable("whether it was taken is not known; ask for it again", job_id=job_id) from error
+    return outages.told(job_id, "whether it was taken is not known; ask for it again")
 
 
 def terms(request: web.Request, job: Job) -> Call:

@@ -11,13 +11,14 @@ import hashlib
 
 from aiohttp import web
 
-from gateway.core.errors import MethodNotAllowed, NotATrigger, SignatureInvalid, StoreUnavailable
+from gateway.core.errors import MethodNotAllowed, NotATrigger, SignatureInvalid
 from gateway.core.policy import HOUR
-from gateway.store.port import Hint, StoreDown
+from gateway.store.port import Hint
 from gateway.upstream.webhooks import SIGNATURE, Event, is_signed, read_event
 from gateway.web.bodies import read_body
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.log import note
+from gateway.worker import outages
 
 _REMEMBERED = HOUR
 """For how long an event that comes once more is known."""
@@ -44,10 +45,8 @@ async def orchestrator(request: web.Request) -> web.Response:
 
 async def _announce(gateway: Gateway, event: Event, body: bytes) -> None:
     identity = event.id or hashlib.sha256(body).hexdigest()
-    try:
+    with outages.told(detail="the job store cannot be reached; jobs are read when they are due"):
         for number, ended in enumerate(event.ended):
             mark = gateway.keyring.hash("webhook", identity, str(number))
             hint = Hint(reference=ended.reference, key=ended.key, folder=ended.folder)
             await gateway.store.announce(mark, hint, keep=_REMEMBERED)
-    except StoreDown as error:
-        raise StoreUnavailable("the job store cannot be reached; jobs are read when they are due") from error

@@ -12,10 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 import msgspec
 
 from gateway.core.delivery import MOST_OF_A_JOB, SPAN, Delivery, DeliveryState, delivery_id
-from gateway.core.errors import BadCallback, JobExpired, JobUnavailable, NotFound, ResultNotReady, StoreUnavailable
+from gateway.core.errors import BadCallback, JobExpired, JobUnavailable, NotFound, ResultNotReady
 from gateway.core.ids import is_id
 from gateway.core.job import Job
-from gateway.store.port import Attached, DeadLetters, Gone, Place, Saved, Store, StoreDown
+from gateway.store.port import Attached, DeadLetters, Gone, Place, Saved, Store
+from gateway.worker import outages
 from gateway.worker.clock import Clock
 from gateway.worker.guard import Guard, Refused
 from gateway.worker.vault import Vault
@@ -75,7 +76,7 @@ class Callbacks:
         if url == job.callback_url and not job.state.terminal:
             return Added(_of_starter(job), new=False, waits=True)
         delivery = self._new(job, url, callee)
-        with _asking(job.id), self._naming() as follower, self._followed(delivery, follower):
+        with outages.told(job.id), self._naming() as follower, self._followed(delivery, follower):
             answer = await self._store.attach(delivery, follower)
         match answer:
             case Delivery():
@@ -107,7 +108,7 @@ class Callbacks:
 
     async def of(self, job: Job) -> list[Delivery]:
         """Return the deliveries of a job's outcome, that of its starter among them. Raises `JobUnavailable`."""
-        with _asking(job.id):
+        with outages.told(job.id):
             found = await self._store.deliveries(job.id)
         if job.callback_url is not None and not job.state.terminal:
             own = _of_starter(job)
@@ -118,7 +119,7 @@ class Callbacks:
         """Return the delivery with this id. Raises `NotFound`, `StoreUnavailable`."""
         if not is_id(of):
             raise NotFound(_NO_SUCH)
-        with _asking_of_none():
+        with outages.told():
             row = await self._store.read_delivery(of)
         if row is None:
             raise NotFound(_NO_SUCH)
@@ -126,7 +127,7 @@ class Callbacks:
 
     async def job_of(self, delivery: Delivery) -> Job:
         """Return the job of a delivery. Raises `NotFound`, `JobExpired`, `JobUnavailable`."""
-        with _asking(delivery.job_id):
+        with outages.told(delivery.job_id):
             return present(await self._store.read(delivery.job_id), delivery.job_id)
 
     async def redeliver(self, job: Job, delivery: Delivery) -> Delivery:
@@ -135,7 +136,7 @@ class Callbacks:
         Raises `BadCallback`, `NotFound`, `JobExpired`, `ResultNotReady`, `JobUnavailable`.
         """
         self.check(delivery.url)
-        with _asking(job.id):
+        with outages.told(job.id):
             await self._store.unsilence(self._receiver(delivery.principal or job.principal, delivery.url))
             for _ in range(_TRIES):
                 row = await self._store.read_delivery(delivery.id)
@@ -165,7 +166,7 @@ class Callbacks:
 
     async def dead(self, state: DeliveryState, *, limit: int, after: Place | None) -> DeadLetters:
         """Return deliveries that were given up in `state`, the newest first. Raises `StoreUnavailable`."""
-        with _asking_of_none():
+        with outages.told():
             return await self._store.dead_letters(state, limit=limit, after=after)
 
 
@@ -177,20 +178,3 @@ def _of_starter(job: Job) -> Delivery:
     assert job.callback_url is not None, "its starter has asked for one"
     url = job.callback_url
     return Delivery(delivery_id(job.id, url), job.id, url, created=job.created, due=job.created, subject=job.subject)
-
-
-@contextmanager
-def _asking(job_id: str) -> Iterator[None]:
-    try:
-        yield
-    except StoreDown as error:
-        raise JobUnavailable("the job store cannot be reached; ask again", job_id=job_id) from error
-
-
-@contextmanager
-def _asking_of_none() -> Iterator[None]:
-    # Not yet known to be of anybody's job, so nothing is said of one.
-    try:
-        yield
-    except StoreDown as error:
-        raise StoreUnavailable("the job store cannot be reached; ask again") from error

@@ -7,12 +7,13 @@ everything watched is read again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
-from gateway.core.errors import JobExpired, JobUnavailable, NotFound
+from gateway.core.errors import JobExpired, NotFound
 from gateway.core.job import Job
 from gateway.store.port import Gone, Hint, Left, Store, StoreDown
+from gateway.worker import outages
 from gateway.worker.clock import Clock
 from gateway.worker.feed import Feed, Topic
 from gateway.worker.tasks import Tasks
@@ -20,13 +21,7 @@ from gateway.worker.tasks import Tasks
 _AGAIN = 0.5
 """Seconds between tries to listen or to read again."""
 
-
-@contextmanager
-def _reading(job_id: str) -> Iterator[None]:
-    try:
-        yield
-    except StoreDown as error:
-        raise JobUnavailable("the job store cannot be reached; ask for the job again", job_id=job_id) from error
+NOT_FOUND = "no job has this id, or it is not yours"
 
 
 class Watch:
@@ -92,13 +87,13 @@ class Watches:
             yield Watch(topic, self._clock)
 
     async def _from_store(self, job_id: str) -> Job:
-        with _reading(job_id):
+        with outages.told(job_id):
             found = await self._store.watch(job_id, self._me())
         return present(found, job_id)
 
     async def body(self, job: Job) -> bytes:
         """Return the body of an ended job's outcome. Raises `JobExpired`, `JobUnavailable`."""
-        with _reading(job.id):
+        with outages.told(job.id):
             body = await self._store.read_body(job.id)
         if body is None:
             raise JobExpired(job_id=job.id)
@@ -167,4 +162,4 @@ def present(found: Job | Gone, job_id: str) -> Job:
     if found is Gone.TOMBSTONE:
         over = "its outcome was kept for the route's retention, which is over, or it was erased"
         raise JobExpired(over, job_id=job_id)
-    raise NotFound("no job has this id, or it is not yours")
+    raise NotFound(NOT_FOUND)
