@@ -9,7 +9,7 @@ from gateway.caller.arguments import read_arguments
 from gateway.caller.choosing import Choice, choose
 from gateway.caller.port import Call
 from gateway.caller.renderers import renderer
-from gateway.core.errors import BadRequest, Draining, KeyReused, MethodNotAllowed, PrefetchRefused
+from gateway.core.errors import BadRequest, Draining, KeyReused, MethodNotAllowed, PrefetchRefused, Problem
 from gateway.core.exchange import Headers
 from gateway.core.job import KeyScope
 from gateway.web import cors, orders, relay, shares
@@ -61,7 +61,11 @@ async def _follow(request: web.Request, order: Order, caller: Caller, choice: Ch
         accepted = await gateway.tasks.finish(departure.of(gateway.intake.accept(order)))
         extra: Headers = ()
         if accepted.replayed:
-            await _check_replay(gateway, accepted.job_id, caller, order)
+            try:
+                await _check_replay(gateway, accepted.job_id, caller, order)
+            except Problem:
+                departure.turned_away()
+                raise
             extra = (("Idempotent-Replayed", "true"),)
         if choice.preference_applied is not None:
             extra = (*extra, ("Preference-Applied", choice.preference_applied))

@@ -61,9 +61,18 @@ class Departure:
         if self._gone and self._accepted is not None:
             self._cancel(self._accepted)
 
+    def turned_away(self) -> None:
+        """Take note that the caller is refused what it has joined: it will never give up a share it is not told of."""
+        if self._accepted is not None and self._accepted.share:
+            self._begin_giving_up(self._accepted)
+        self._accepted = None
+
     def _cancel(self, accepted: Accepted) -> None:
         if self._cancels:
-            self._gateway.tasks.spawn(self._give_up(accepted), name=f"caller of {accepted.job_id} is gone")
+            self._begin_giving_up(accepted)
+
+    def _begin_giving_up(self, accepted: Accepted) -> None:
+        self._gateway.tasks.spawn(self._give_up(accepted), name=f"caller of {accepted.job_id} is gone")
 
     async def _give_up(self, accepted: Accepted) -> None:
         for pause in _AGAIN:

@@ -342,6 +342,28 @@ class TestShares:
             assert (await stage.here("GET", view["links"]["result"])).headers["Job-Status"] == "canceled"
         assert stage.simulator.counters.starts == 1
 
+    async def test_of_somebody_who_is_turned_away(self, redis_url: str):
+        """Whose token the upstream refuses has joined nothing: the job is canceled without asking for that share."""
+        tenant = Settings(stop_delay=0.1, kill_delay=0.1, forbidden_tokens=frozenset({"forbidden"}))
+        async with (
+            simulated(tenant) as (simulator, origin),
+            fronting(origin + BASE_PATH, shared=with_store(redis_url), routes=ROUTES) as here,
+            calling(here.url, token="forbidden") as stranger,
+        ):
+            stage = Stage(simulator, here, here)
+            mine = await stage.start("/together", id="a")
+            for _ in range(3):
+                refused = await stranger(
+                    path="/together", json={"duration": 30, "id": "a"}, headers={"Call-Mode": "async"}
+                )
+                check_problem(refused, 403, "credential-unproven")
+
+            async def canceled() -> bool:
+                return (await here("POST", link(mine, "cancel") or "")).json["cancel"]["requested"] is True
+
+            await eventually(canceled)
+            await stage.ends(job_of(mine), "canceled")
+
     async def test_the_share_stays_with_its_urls(self, stage: Stage):
         """A caller that polls finds its own share again in what it is told."""
         first, second = [await stage.start("/shared", id="a") for _ in range(2)]
