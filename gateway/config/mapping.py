@@ -87,6 +87,7 @@ def _binding(said: dict[str, Any], route: RouteKeys | None, *, api: bool) -> Bin
         release=route.release if route else None,
         trigger=route.trigger_id if route else None,
         correlation=said.pop("correlation", None),
+        repeated=said.get("idempotent", Policy().idempotent),
     )
 
 

@@ -71,6 +71,8 @@ class Binding(msgspec.Struct, frozen=True):
     """The trigger's GUID; None: looked up by its path."""
     correlation: str | None = None
     """The in-argument that carries the job's id, so that the job of a start whose answer was lost can be told."""
+    repeated: bool = False
+    """Its starts may be repeated (`idempotent`): of several jobs that carry one id, any is the job."""
 
     @property
     def startable(self) -> bool:

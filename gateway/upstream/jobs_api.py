@@ -136,13 +136,13 @@ class JobsApi:
         return self._followed(job, key, binding)
 
     async def _find(self, job: Job, binding: Binding, bearer: str | None, timeout: int) -> str | Trouble:
-        """Return the key of the one job that the start made."""
+        """Return the key of the one job that the start made; where it may have made several, of the first."""
         found = await self._search.find(job, binding, bearer, timeout=timeout / 1000)
         if isinstance(found, Trouble):
             return found
         if not found.keys:
             return Trouble(_NONE_YET)
-        if len(found.keys) > 1:
+        if len(found.keys) > 1 and not binding.repeated:
             return Trouble(f"Orchestrator has {len(found.keys)} jobs of this start: {', '.join(sorted(found.keys))}")
         return found.keys[0]
 

@@ -286,12 +286,13 @@ defaults: {correlation: job}
 routes:
   - {path: /a, trigger: /t/My%20Folder/a/b%20c}
   - {path: /b, trigger: /t/f/s, trigger_id: 0D3C5B2A-1f4e-4c6d-8a9b-102132435465, folder: g, reconcile_wait: 5s}
-  - {path: /c, upstream_mode: Jobs, process: P, folder: Shared}
+  - {path: /c, upstream_mode: Jobs, process: P, folder: Shared, idempotent: on}
   - {path: /d, upstream_mode: Jobs, release: 0d3c5b2a-1f4e-4c6d-8a9b-102132435465, trigger: /t/f/s}
 """
     )
     found, named, process, release = (route.policy for route in config.web.routes)
     assert found.binding == Binding(api=True, folder="My Folder", slug="a/b c", correlation="job")
+    assert (found.binding.repeated, process.binding.repeated) == (False, True)
     assert (named.binding.folder, named.binding.trigger) == ("g", "0d3c5b2a-1f4e-4c6d-8a9b-102132435465")
     assert (found.reconcile_wait, named.reconcile_wait, config.web.default_policy.reconcile_wait) == (
         30_000,

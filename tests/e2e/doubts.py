@@ -46,8 +46,8 @@ FOUND = policy(start_timeout=700, reconcile_wait=20 * SECOND)
 
 def routes(base: Policy = FOUND, slug: str = "async") -> tuple[Route, ...]:
     """Return a route to a trigger and one to a process, whose jobs can be found."""
-    bound = Binding(api=True, folder=FOLDER, slug=slug, correlation=ARGUMENT)
-    started = Binding(api=True, folder=FOLDER, process=slug)
+    bound = Binding(api=True, folder=FOLDER, slug=slug, correlation=ARGUMENT, repeated=base.idempotent)
+    started = Binding(api=True, folder=FOLDER, process=slug, repeated=base.idempotent)
     return (
         Route("trigger", BODY.path, f"/t/{FOLDER}/{slug}", policy=_with(base, binding=bound)),
         Route("jobs", REFERENCE.path, None, policy=_with(base, binding=started, upstream_mode=UpstreamMode.JOBS)),

@@ -138,6 +138,19 @@ async def test_a_route_whose_jobs_may_run_twice_starts_them_again(redis_url):
             assert simulator.starts_by_argument[tag] == 2
 
 
+@pytest.mark.parametrize("carrier", CARRIERS.values(), ids=CARRIERS)
+async def test_where_every_one_of_them_was_lost_the_first_is_followed(redis_url, carrier: Carrier):
+    """All ran, and carry one id: which of them is told of makes no difference to whoever lets them run twice."""
+    base = policy(idempotent=True, start_retry=1_000, reconcile_wait=20_000)
+    async with staged(redis_url, base=base) as stage:
+        answer = await carrier.call(stage.caller, "a", duration=0.1, fault="502-after")
+        assert (answer.status, answer.json) == (200, carrier.outcome("a", answer.headers["Job-Id"]))
+        assert stage.simulator.jobs_by_argument["a"] >= 2
+        first = min(stage.simulator.jobs.values(), key=lambda job: job.number)
+        view = (await stage.caller("GET", f"/-/jobs/{answer.headers['Job-Id']}")).json
+        assert view["upstream"]["key"] == first.key
+
+
 async def test_without_a_way_to_find_jobs_the_caller_is_told_at_once(redis_url):
     """Nobody waits for a verdict that nothing can bring; the Jobs API is not asked."""
     async with (
