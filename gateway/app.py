@@ -303,10 +303,11 @@ class Assembly:
         for observer in self.observers:
             observer(job, event)
 
-    def _disown(self, new: NewJob, follower: str) -> None:
-        now = self.clock.now()
-        keep = kept_for(new.job, self.policies.policy(new.job.route), now)
-        self.tasks.spawn(disown(self.store, new, follower, keep=keep, now=now), name=f"disown {new.job.id}")
+    def _disown(self, new: NewJob, follower: str) -> asyncio.Task[bool]:
+        now, policy = self.clock.now(), self.policies.policy(new.job.route)
+        keep, shown = kept_for(new.job, policy, now), policy.refused_retention
+        disowning = disown(self.store, new, follower, keep=keep, shown=shown, now=now)
+        return self.tasks.spawn(disowning, name=f"disown {new.job.id}")
 
 
 async def _drain(gateway: Gateway, feed: Feed) -> None:

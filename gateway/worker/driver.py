@@ -89,7 +89,7 @@ class Driver:
         self._starts: set[asyncio.Task[None]] = set()
         """The steps that wait for a start's answer."""
         self._disowned: set[str] = set()
-        """A few for every outage of the store that calls came in upon."""
+        """Jobs that the store may have, and nobody may start."""
         self._stopping = False
 
     def __len__(self) -> int:
@@ -160,6 +160,10 @@ class Driver:
     def disown(self, job_id: str) -> None:
         """Never start this job, should it be in the store after all: its caller was told that nothing was sent."""
         self._disowned.add(job_id)
+
+    def disowned(self, job_id: str) -> None:
+        """Forget about such a job: it has ended, as the store knows too."""
+        self._disowned.discard(job_id)
 
     async def drop_others(self, follower: str) -> None:
         """Stop following what did not come along to the incarnation `follower`: others do. Raises `StoreDown`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -19,6 +20,9 @@ from gateway.core.start import StartRequest
 from gateway.store.port import Created, Held, KeyTaken, NewJob, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
+
+_MOST_IN_DOUBT = 1_000
+"""Calls at once of which it is not known whether the store has their jobs; each costs the store a try now and then."""
 
 _CHOOSE = "choose a new key for other arguments, or send the same arguments again"
 
@@ -92,7 +96,11 @@ class Sealer(Protocol):
 
 
 class Intake:
-    """Accepts orders. `random` gives random bytes, `naming` the incarnation that is to follow a job being created."""
+    """Accepts orders.
+
+    `random` gives random bytes, `naming` the incarnation that is to follow a job being created. `disown` has a job end
+    that may have been created, in a task that takes as long as that takes.
+    """
 
     def __init__(
         self,
@@ -103,7 +111,7 @@ class Intake:
         *,
         naming: Callable[[], AbstractContextManager[str]],
         random: Callable[[int], bytes],
-        disown: Callable[[NewJob, str], None],
+        disown: Callable[[NewJob, str], asyncio.Task[bool]],
     ) -> None:
         self._store = store
         self._driver = driver
@@ -112,6 +120,7 @@ class Intake:
         self._naming = naming
         self._random = random
         self._disown = disown
+        self._in_doubt: set[asyncio.Task[bool]] = set()
 
     async def accept(self, order: Order) -> Accepted:
         """Make the order's job durable and begin to follow it, or find the job of its idempotency key.
@@ -120,6 +129,8 @@ class Intake:
         """
         if (earlier := await self._before_rotation(order)) is not None:
             return earlier
+        if len(self._in_doubt) >= _MOST_IN_DOUBT:
+            raise StoreUnavailable
         new = self._new(order)  # Nothing is durable before its arguments are good.
         with self._naming() as follower:
             answer = await self._create(new, follower, order)
@@ -143,9 +154,20 @@ class Intake:
             return await self._store.create(new, follower, keep=keep)
         except StoreDown as error:
             # It may be in the store all the same. Nobody must ever start it: the caller is told to try again.
-            self._driver.disown(new.job.id)
-            self._disown(new, follower)
+            self._begin_disowning(new, follower)
             raise StoreUnavailable from error
+
+    def _begin_disowning(self, new: NewJob, follower: str) -> None:
+        self._driver.disown(new.job.id)
+        disowning = self._disown(new, follower)
+        self._in_doubt.add(disowning)
+
+        def over(_task: asyncio.Task[bool]) -> None:
+            self._in_doubt.discard(disowning)
+            if not disowning.cancelled() and disowning.exception() is None and disowning.result():
+                self._driver.disowned(new.job.id)
+
+        disowning.add_done_callback(over)
 
     async def _never_ran(self, job_id: str) -> bool:
         try:

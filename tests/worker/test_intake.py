@@ -41,9 +41,9 @@ async def door():
         counter = itertools.count(1)
         disowned = []
 
-        def disowning(new, follower: str) -> None:
+        def disowning(new, follower: str) -> asyncio.Task[bool]:
             disowned.append(new.job.id)
-            it.tasks.spawn(disown(it.store, new, follower, keep=KEEP, now=it.clock.now()))
+            return it.tasks.spawn(disown(it.store, new, follower, keep=KEEP, shown=60_000, now=it.clock.now()))
 
         intake = Intake(
             it.store,
@@ -51,7 +51,7 @@ async def door():
             it.clock,
             it.vault,
             naming=lambda: contextlib.nullcontext(ME),
-            random=lambda size: next(counter).to_bytes(size, "big"),
+            random=lambda size: next(counter).to_bytes(16, "big")[-size:],
             disown=disowning,
         )
         it.disowned = disowned
@@ -152,7 +152,7 @@ class TestIdempotencyKeys:
                 it.vault,
                 naming=lambda: contextlib.nullcontext(ME),
                 random=bytes,
-                disown=lambda new, follower: None,
+                disown=pytest.fail,
             )
             assert (await again.accept(order(idempotency_key="secret-key"))).job_id == job.id
 
@@ -216,6 +216,32 @@ class TestStoreDown:
             assert accepted.job_id not in it.disowned
             await it.until(accepted.job_id, State.SUCCEEDED)
             assert len(it.upstream.starts) == 1
+
+    async def test_an_outage_does_not_gather_calls_without_end(self):
+        """Of so many it is not known whether the store has their jobs; until it is, others are turned away at once."""
+        async with door() as (it, intake):
+            it.store.down.add("create")
+            for _ in range(1_100):
+                with pytest.raises(StoreUnavailable):
+                    await intake.accept(order())
+            assert (len(it.disowned), len(it.tasks)) == (1_000, 1_000)
+            it.store.down.clear()
+            await asyncio.sleep(30)
+            assert len(it.tasks) == 0
+            await it.until((await intake.accept(order())).job_id, State.SUCCEEDED)
+
+    async def test_what_is_disowned_is_shown_for_a_while_and_over_for_good(self):
+        """The store is not filled with refused calls, nor does a creation that comes late begin one of them."""
+        async with door() as (it, intake):
+            it.store.deaf.add("create")
+            with pytest.raises(StoreUnavailable):
+                await intake.accept(order())
+            it.store.deaf.clear()
+            await asyncio.sleep(5)
+            (job_id,) = it.disowned
+            redis, keys = it.store.inner._redis, it.store.inner._keys
+            assert 0 < await redis.pttl(keys.job(job_id)) <= 60_000
+            assert 60_000 < await redis.pttl(keys.tombstone(job_id)) <= KEEP
 
     async def test_disowning_survives_lost_replies(self):
         """Both of its steps are tried until they are through, and both may have been applied before."""

@@ -107,6 +107,18 @@ class TestShared:
                 Canceling.ASKED,
             ]  # fmt: skip
 
+    async def test_a_call_that_was_refused_keeps_no_share(self):
+        """It had joined, and was told that nothing was done: those who are left can cancel."""
+        async with door() as (it, intake):
+            it.upstream.on_start = [pending()]
+            first = await intake.accept(order(policy=SHARED))
+            it.store.deaf.add("create")
+            with pytest.raises(StoreUnavailable):
+                await intake.accept(order(policy=SHARED))
+            it.store.deaf.clear()
+            await asyncio.sleep(1)
+            assert await it.store.request_cancel(first.job_id, 1) is Canceling.ASKED
+
     async def test_one_that_is_being_canceled_is_given_up(self):
         """Who comes then wants it to run."""
         async with door() as (it, intake):
