@@ -37,6 +37,11 @@ _SUSPECT = 3
 """Take-overs of a job in a row, without its getting on in between, after which the next is in no hurry."""
 _LONGEST_PAUSE = 5 * MINUTE
 
+_TOLD_EARLY = 1_000
+"""Jobs that are remembered so; it is a matter of milliseconds until one is followed."""
+_ASK_AGAIN = 0.5
+"""Seconds between tries to read what was asked of one."""
+
 _BATCH = 500
 """Jobs that the store is asked about in one go."""
 
@@ -90,6 +95,8 @@ class Driver:
         """The steps that wait for a start's answer."""
         self._disowned: set[str] = set()
         """Jobs that the store may have, and nobody may start."""
+        self._told_early: dict[str, None] = {}
+        """Jobs of which something was asked, or which have changed, that were not followed here just then."""
         self._stopping = False
 
     def __len__(self) -> int:
@@ -121,6 +128,22 @@ class Driver:
         if stored.requests != Requests():
             heeding = self._heed(entry, stored.requests, at_once=not suspect)
             self._tasks.spawn(heeding, name=f"requests of {stored.job.id}")
+        if stored.job.id in self._told_early:
+            del self._told_early[stored.job.id]
+            # Asked after the store had named us its follower, and before we knew.
+            self._tasks.spawn(self._heed_early(stored.job.id), name=f"requests of {stored.job.id}")
+
+    def _keep_in_mind(self, job_ids: Iterable[str]) -> None:
+        self._told_early |= dict.fromkeys(job_ids)
+        while len(self._told_early) > _TOLD_EARLY:
+            del self._told_early[next(iter(self._told_early))]
+
+    async def _heed_early(self, job_id: str) -> None:
+        while job_id in self._entries:
+            with suppress(StoreDown):
+                await self.heed([job_id])
+                return
+            await asyncio.sleep(_ASK_AGAIN)
 
     def refollow(self, stored: Stored, follower: str) -> None:
         """Go on under a new incarnation with a job that was still to be had after the lease had run out."""
@@ -134,6 +157,8 @@ class Driver:
 
     async def heed(self, job_ids: Sequence[str] | None = None) -> None:
         """Do what was asked of these jobs, or of all, as far as they are followed here. Raises `StoreDown`."""
+        if job_ids is not None:
+            self._keep_in_mind(each for each in job_ids if each not in self._entries)
         followed = list(self._entries) if job_ids is None else [each for each in job_ids if each in self._entries]
         for begin in range(0, len(followed), _BATCH):
             batch = followed[begin : begin + _BATCH]

@@ -149,9 +149,9 @@ class Watches:
                         self._hinted(wake)
                     case Left():
                         self._left()
-                    case job_id if self._followed(job_id) is not None:
-                        await self._heed([job_id])
                     case job_id:
+                        # Of one that is not followed here yet, the follower keeps in mind that it was told.
+                        await self._heed([job_id])
                         await self._read_again([job_id])
 
 

@@ -133,6 +133,22 @@ class TestCancel:
             assert [what for _, what in it.upstream.asked] == ["SoftStop", "SoftStop"]
             assert (await it.saved(stored.job.id)).upstream_key == KEY
 
+    async def test_one_that_comes_before_its_job_is_known_to_be_followed(self):
+        """The store had named this replica the follower, and its answer was still on its way."""
+        async with bench(binding=FINDABLE, pace=SLOW) as it:
+            stored = await it.inherited(State.RUNNING)
+            it.upstream.on_read = [RUNNING]
+            it.upstream.on_stop = [e.Located(KEY), e.StopSent(StopStrategy.SOFT)]
+            await it.store.request_cancel(stored.job.id)
+            await it.driver.heed([stored.job.id])
+            it.store.down.add("requests")
+            it.driver.follow(Stored(stored.job, None, stored.credential), ME)
+            await asyncio.sleep(5)
+            it.store.down.clear()
+            await asyncio.sleep(1)
+            assert [what for _, what in it.upstream.asked] == ["SoftStop", "SoftStop"]
+            assert it.failed == []
+
     async def test_before_its_start_it_ends_at_once(self):
         """A job that waits for another try of its start is canceled without any call."""
         async with bench(start_retry=HOUR) as it:
