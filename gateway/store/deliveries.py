@@ -5,30 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-import redis.asyncio as redis
-
 from gateway.core.delivery import MOST_OF_A_JOB, SPAN, Delivery, DeliveryState
 from gateway.core.ids import PARTITIONS, partition_of
-from gateway.store.codec import Unreadable, decode_delivery, encode
-from gateway.store.edge import mapped
-from gateway.store.keys import Keys
-from gateway.store.port import Attached, DeadLetters, DeliveryRow, Place, Saved, StoreDown
+from gateway.store.codec import decode_delivery, encode
+from gateway.store.edge import mapped, readable, text
+from gateway.store.port import Attached, DeadLetters, DeliveryRow, Place, Saved
 from gateway.store.scripts import Argument, Script
+from gateway.store.verbs import Verbs
 
 _DEAD = (DeliveryState.FAILED, DeliveryState.DISABLED)
 
 
-class DeliveryVerbs:
+class DeliveryVerbs(Verbs):
     """The part of `RedisStore` that is about deliveries."""
-
-    _redis: redis.Redis
-    _keys: Keys
-
-    def _script(self, name: str) -> Script:
-        raise NotImplementedError
-
-    def _durable(self, name: str) -> Script:
-        raise NotImplementedError
 
     @cached_property
     def _save_delivery(self) -> Script:
@@ -87,7 +76,7 @@ class DeliveryVerbs:
         ]
         with mapped():
             answer = await self._attach(keys, [delivery.id, follower, encode(delivery), SPAN, MOST_OF_A_JOB])
-        return _readable(answer[1]) if len(answer) == 2 else Attached(answer[0].decode())
+        return readable(decode_delivery, answer[1]) if len(answer) == 2 else Attached(answer[0].decode())
 
     async def deliveries(self, job_id: str) -> list[Delivery]:
         """See the port."""
@@ -103,7 +92,7 @@ class DeliveryVerbs:
             record, follower = await self._redis.hmget(self._keys.delivery(delivery_id), ["rec", "fol"])
         if not isinstance(record, bytes):
             return None
-        return DeliveryRow(_readable(record), follower.decode() if isinstance(follower, bytes) else None)
+        return DeliveryRow(readable(decode_delivery, record), None if follower is None else text(follower))
 
     async def dead_letters(self, state: DeliveryState, *, limit: int, after: Place | None = None) -> DeadLetters:
         """See the port. Each partition is asked for as many as are wanted in all, since all of them may be there."""
@@ -128,7 +117,7 @@ class DeliveryVerbs:
                 for delivery_id in ids:
                     pipe.hget(self._keys.delivery(delivery_id), "rec")
                 records = await pipe.execute() if ids else []
-        return [_readable(record) for record in records if record is not None]
+        return [readable(decode_delivery, record) for record in records if record is not None]
 
     async def silence(self, receiver: str, *, keep: int) -> None:
         """See the port."""
@@ -144,13 +133,6 @@ class DeliveryVerbs:
         """See the port."""
         with mapped():
             await self._redis.delete(self._keys.silent(receiver))
-
-
-def _readable(record: bytes) -> Delivery:
-    try:
-        return decode_delivery(record)
-    except Unreadable as error:
-        raise StoreDown(f"a record cannot be read: {error}") from error
 
 
 def _places(answers: Sequence[Sequence[tuple[bytes, float]]]) -> Iterator[Place]:

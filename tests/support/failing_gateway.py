@@ -38,8 +38,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.job import Job, State
-from gateway.store import codec
-from gateway.store import redis as redis_store
+from gateway.store import codec, jobs, verbs
 from gateway.store.port import Beat, Save, Saved
 from gateway.store.redis import RedisStore
 from gateway.upstream.orchestrator import Orchestrator
@@ -192,12 +191,12 @@ def wall_clock(seconds: str) -> None:
 def later_version(_: str) -> None:
     """The gateway is of a version that writes records of a later schema; it reads those of this one too."""
     codec.SCHEMA += 1
-    original = redis_store.encode
+    original = jobs.encode
 
     def encode(record: Any) -> bytes:
         return original(msgspec.structs.replace(record, schema=codec.SCHEMA) if isinstance(record, Job) else record)
 
-    redis_store.encode = encode
+    jobs.encode = encode
 
 
 FLAWS: dict[str, Callable[[str], None]] = {
@@ -216,12 +215,12 @@ def _replace(owner: type, name: str, function: Callable[..., Any]) -> None:
 
 def _rewrite(script: str, *changes: tuple[str, str]) -> None:
     """Have the store run `script` with each (old, new) replaced."""
-    original, text = redis_store.source, redis_store.source(script)
+    original, text = verbs.source, verbs.source(script)
     for old, new in changes:
         if old not in text:
             sys.exit(f"{script}.lua has no {old!r} any more: this patch would change nothing")
         text = text.replace(old, new)
-    redis_store.source = lambda name: text if name == script else original(name)
+    verbs.source = lambda name: text if name == script else original(name)
 
 
 def apply(patch: str) -> None:

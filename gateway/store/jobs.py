@@ -1,0 +1,143 @@
+"""The verbs of jobs: created once, saved under a fence, read by anybody, erased at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from gateway.core.delivery import SPAN
+from gateway.core.ids import partition_of
+from gateway.core.job import Job
+from gateway.store.codec import decode_delivery, decode_job, encode
+from gateway.store.edge import mapped, maybe, readable, reads, text
+from gateway.store.port import Created, Gone, Held, Holder, KeyTaken, NewJob, Save, Saved, SavedEnd
+from gateway.store.scripts import Argument, Script
+from gateway.store.verbs import Verbs, flag
+
+
+class JobVerbs(Verbs):
+    """The part of `RedisStore` that is about jobs."""
+
+    @cached_property
+    def _create(self) -> Script:
+        return self._durable("create")
+
+    @cached_property
+    def _save(self) -> Script:
+        return self._durable("save")
+
+    @cached_property
+    def _offer(self) -> Script:
+        return self._script("offer")
+
+    @cached_property
+    def _erase(self) -> Script:
+        return self._durable("erase")
+
+    async def create(self, new: NewJob, follower: str, *, keep: int) -> Created | Held | KeyTaken:
+        """See the port."""
+        job = new.job
+        keys = [
+            self._keys.job(job.id),
+            self._keys.followed(partition_of(job.id), follower),
+            self._keys.tombstone(job.id),
+        ]
+        if job.key is not None:
+            keys.append(self._keys.idempotency(partition_of(job.id), job.key))
+        arguments: list[Argument] = [
+            job.id, encode(job), new.start, new.credential or b"", follower, new.operation, keep, job.fingerprint,
+            new.key_keep or keep, flag(new.joins), self._keys.job_prefix(job.id),
+        ]  # fmt: skip
+        with mapped():
+            answer = await self._create(keys, arguments)
+        match answer[0]:
+            case b"created":
+                return Created()
+            case b"held":
+                return Held(answer[1].decode(), answer[2])
+            case _:
+                return KeyTaken()
+
+    async def holder(self, key: str, partition: int) -> Holder | None:
+        """See the port."""
+        with mapped():
+            job_id, fingerprint = await self._redis.hmget(self._keys.idempotency(partition, key), ["id", "print"])
+        if job_id is None or fingerprint is None:
+            return None
+        return Holder(text(job_id), text(fingerprint))
+
+    async def read(self, job_id: str) -> Job | Gone:
+        """See the port."""
+        with mapped():
+            record = await self._redis.hget(self._keys.job(job_id), "rec")
+            if record is None:
+                buried = await self._redis.exists(self._keys.tombstone(job_id))
+                return Gone.TOMBSTONE if buried else Gone.NEVER
+        return readable(decode_job, record)
+
+    async def missing(self, job_ids: Sequence[str]) -> set[str]:
+        """See the port."""
+        with mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids:
+                    pipe.exists(self._keys.job(job_id))
+                answers = await pipe.execute()
+        return {job_id for job_id, there in zip(job_ids, answers, strict=True) if not there}
+
+    async def buried(self, job_id: str) -> str | None:
+        """See the port."""
+        with mapped():
+            principal = await self._redis.get(self._keys.tombstone(job_id))
+        return None if principal is None else text(principal)
+
+    async def read_body(self, job_id: str) -> bytes | None:
+        """See the port."""
+        with mapped():
+            return maybe(await self._redis.get(self._keys.body(job_id)))
+
+    async def read_credential(self, job_id: str) -> bytes | None:
+        """See the port."""
+        with mapped():
+            return maybe(await self._redis.hget(self._keys.job(job_id), "cred"))
+
+    async def offer_credential(self, job_id: str, sealed: bytes) -> bool:
+        """See the port."""
+        with mapped():
+            return bool(await self._offer([self._keys.job(job_id)], [sealed]))
+
+    async def save(self, save: Save, follower: str) -> Saved | SavedEnd:
+        """See the port."""
+        keys, arguments = self._save_call(save, follower)
+        with mapped():
+            answer = await self._save(keys, arguments)
+        if isinstance(answer, bytes):
+            return Saved(answer.decode())
+        # Unreadable ones are left to a replica that can read them, as anywhere.
+        return SavedEnd(tuple(decode_delivery(record) for record in answer[1:] if reads(decode_delivery, record)))
+
+    def _save_call(self, save: Save, follower: str) -> tuple[list[str], list[Argument]]:
+        job, name = save.job, self._keys
+        keys = [
+            name.job(job.id),
+            name.followed(partition_of(job.id), follower),
+            name.body(job.id),
+            name.tombstone(job.id),
+            name.watchers(job.id),
+            name.idempotency(partition_of(job.id), job.key) if job.key is not None else name.job(job.id),
+            name.deliveries(job.id),
+        ]
+        arguments: list[Argument] = [
+            job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,
+            flag(job.state.terminal), save.body or b"", save.tombstone, save.key_keep,
+            flag(job.start_answered), name.wake, job.principal, flag(save.restores), save.start or b"",
+            save.credential or b"", job.fingerprint, name.delivery_prefix(job.id), SPAN,
+        ]  # fmt: skip
+        if save.delivery is not None:
+            keys.append(name.delivery(save.delivery.id))
+            arguments += [save.delivery.id, encode(save.delivery)]
+        return keys, arguments
+
+    async def erase(self, job_id: str) -> bool:
+        """See the port."""
+        with mapped():
+            return bool(await self._erase([self._keys.job(job_id), self._keys.body(job_id)], []))

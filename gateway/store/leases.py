@@ -1,0 +1,113 @@
+"""The verbs of leases: a heartbeat for all that a replica follows, and the taking over of what a dead one followed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import cached_property
+from typing import Any
+
+from gateway.core.ids import partition_of
+from gateway.store.codec import decode_delivery, decode_job
+from gateway.store.edge import mapped, readable, reads
+from gateway.store.port import Beat, Row, Stored
+from gateway.store.requests import requests_in
+from gateway.store.scripts import Argument, Script
+from gateway.store.verbs import Verbs, flag
+
+_TAKE_BATCH = 500
+"""Rows taken over in one pipeline."""
+
+
+class LeaseVerbs(Verbs):
+    """The part of `RedisStore` that is about who follows what."""
+
+    @cached_property
+    def _beat(self) -> Script:
+        return self._script("beat")
+
+    @cached_property
+    def _take(self) -> Script:
+        return self._durable("take")
+
+    @cached_property
+    def _leave(self) -> Script:
+        return self._script("leave")
+
+    async def beat(self, incarnation: str, *, join: bool = False) -> Beat:
+        """See the port."""
+        now = "" if self._now is None else self._now()
+        with mapped():
+            answer = await self._beat([self._keys.replicas], [incarnation, self._settings.granted, flag(join), now])
+        dead = tuple(name.decode() for name in answer[2])
+        return Beat(int(answer[0]), bool(answer[1]), dead, next=int(float(answer[3])) if answer[3] else None)
+
+    async def incarnations(self) -> list[str]:
+        """See the port."""
+        with mapped():
+            members = await self._redis.zrange(self._keys.replicas, 0, -1)
+        return [member.decode() for member in members if isinstance(member, bytes)]
+
+    async def leave(self, incarnation: str) -> None:
+        """See the port."""
+        with mapped():
+            # Only one that is remembered: what has been forgotten has nothing left for others to take over.
+            await self._leave([self._keys.replicas], [incarnation, self._keys.leaving])
+
+    async def take_over(self, dead: str, follower: str) -> AsyncIterator[list[Row]]:
+        """See the port."""
+        with mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in self._keys.all_followed(dead):
+                    pipe.smembers(key)
+                members = await pipe.execute()
+        ids = [row_id.decode() for partition in members for row_id in partition]
+        for begin in range(0, len(ids), _TAKE_BATCH):
+            batch = await self._takeable(ids[begin : begin + _TAKE_BATCH])
+            yield await self._take_batch(batch, dead, follower)
+
+    async def _takeable(self, ids: list[str]) -> list[str]:
+        """Return `ids` without the rows that this version cannot read: they are left for a replica that can."""
+        with mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for row_id in ids:
+                    pipe.hget(self._keys.job(row_id), "rec")
+                    pipe.hget(self._keys.delivery(row_id), "rec")
+                records = await pipe.execute()
+        return [
+            row_id
+            for row_id, job, delivery in zip(ids, records[::2], records[1::2], strict=True)
+            if reads(decode_job, job) and reads(decode_delivery, delivery)
+        ]
+
+    async def _take_batch(self, ids: list[str], dead: str, follower: str) -> list[Row]:
+        with mapped():
+            answers = await self._take.each([self._take_call(row_id, dead, follower) for row_id in ids])
+        return [_row(answer) for answer in answers if answer is not None]
+
+    def _take_call(self, row_id: str, dead: str, follower: str) -> tuple[list[str], list[Argument]]:
+        name, partition = self._keys, partition_of(row_id)
+        keys = [
+            name.job(row_id),
+            name.delivery(row_id),
+            name.followed(partition, dead),
+            name.followed(partition, follower),
+        ]
+        return keys, [row_id, dead, follower]
+
+    async def forget(self, dead: str) -> None:
+        """See the port. One that still has rows, if only such as this version cannot read, stays remembered."""
+        with mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in self._keys.all_followed(dead):
+                    pipe.exists(key)
+                left = await pipe.execute()
+            if not any(left):
+                await self._redis.zrem(self._keys.replicas, dead)
+
+
+def _row(answer: list[Any]) -> Row:
+    kind, record, start, credential, cancel, verdict, taken = answer
+    if kind == b"delivery":
+        return decode_delivery(record)
+    requests = requests_in(cancel or None, verdict or None)
+    return Stored(readable(decode_job, record), start or None, credential or None, requests, taken)

@@ -1,0 +1,112 @@
+"""The verbs of what is asked of jobs, through any replica, and heard by the replicas that it concerns.
+
+A message may be lost: what it is about stands in a key as well, and is read again whenever one may have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from redis.asyncio.client import PubSub
+
+from gateway.core.job import Job
+from gateway.core.verdict import Verdict
+from gateway.store.codec import decode_hint, decode_job, decode_verdict, encode
+from gateway.store.edge import mapped, readable, text
+from gateway.store.port import Canceling, Gone, Hint, Left, Requests, Wake
+from gateway.store.scripts import Script
+from gateway.store.verbs import Verbs
+
+
+class RequestVerbs(Verbs):
+    """The part of `RedisStore` that is about requests and wake-ups."""
+
+    @cached_property
+    def _cancel(self) -> Script:
+        return self._durable("cancel")
+
+    @cached_property
+    def _verdict(self) -> Script:
+        return self._durable("verdict")
+
+    @cached_property
+    def _watch(self) -> Script:
+        return self._script("watch")
+
+    @cached_property
+    def _announce(self) -> Script:
+        return self._script("announce")
+
+    async def request_cancel(self, job_id: str, share: int = 0) -> Canceling:
+        """See the port."""
+        keys = [self._keys.job(job_id), self._keys.tombstone(job_id)]
+        with mapped():
+            answer = await self._cancel(keys, [job_id, share, self._keys.wake])
+        return Canceling(answer.decode())
+
+    async def give_verdict(self, job_id: str, verdict: Verdict) -> bool:
+        """See the port."""
+        with mapped():
+            return bool(await self._verdict([self._keys.job(job_id)], [job_id, encode(verdict), self._keys.wake]))
+
+    async def requests(self, job_ids: Sequence[str]) -> dict[str, Requests]:
+        """See the port."""
+        with mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids:
+                    pipe.hmget(self._keys.job(job_id), ["cancel", "verdict"])
+                answers = await pipe.execute()
+        asked = {job_id: requests_in(*answer) for job_id, answer in zip(job_ids, answers, strict=True)}
+        return {job_id: requests for job_id, requests in asked.items() if requests != Requests()}
+
+    async def watch(self, job_id: str, watcher: str) -> Job | Gone:
+        """See the port."""
+        keys = [self._keys.job(job_id), self._keys.watchers(job_id), self._keys.tombstone(job_id)]
+        with mapped():
+            answer = await self._watch(keys, [watcher])
+        if len(answer) == 1:
+            return Gone.TOMBSTONE if answer[0] else Gone.NEVER
+        return readable(decode_job, answer[1])
+
+    async def announce(self, event: str, hint: Hint, *, keep: int) -> bool:
+        """See the port."""
+        with mapped():
+            return bool(await self._announce([self._keys.hint(event)], [encode(hint), self._keys.hints, keep]))
+
+    async def wakes(self, watcher: str) -> AsyncIterator[Wake]:
+        """See the port. Ends with `StoreDown` when the connection does, or when it is dead; call it again."""
+        with mapped():
+            listener = await self._servers.listener()
+            async with listener.pubsub() as pubsub:
+                await pubsub.subscribe(self._keys.hints, self._keys.leaving, own := self._keys.wake + watcher)
+                while True:
+                    message = await self._next_message(pubsub)
+                    if message["type"] == "subscribe" and text(message["channel"]) == own:
+                        # What was published while nobody listened is lost: everything watched may have changed.
+                        yield None
+                    elif message["type"] == "message":
+                        yield self._heard(text(message["channel"]), message["data"])
+
+    def _heard(self, channel: str, data: bytes) -> Wake:
+        if channel == self._keys.hints:
+            return decode_hint(data)
+        return Left(data.decode()) if channel == self._keys.leaving else data.decode()
+
+    async def _next_message(self, pubsub: PubSub) -> dict[str, Any]:
+        """Return what the subscription says next; after a silence, ask whether anybody is still there."""
+        silence = self._settings.timeout / 1000
+        message: dict[str, Any] | None = await pubsub.get_message(timeout=silence)
+        if message is None:
+            # Without an answer to this, a server that vanished would look like one with nothing to say, for hours.
+            await pubsub.ping()
+            message = await pubsub.get_message(timeout=silence)
+        if message is None:
+            raise TimeoutError("the subscription is dead")
+        return message
+
+
+def requests_in(cancel: bytes | None, verdict: bytes | None) -> Requests:
+    """Return what the fields of a job's row ask for."""
+    return Requests(cancel=cancel is not None, verdict=None if verdict is None else decode_verdict(verdict))
