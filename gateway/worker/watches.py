@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import chain, repeat
 
 from gateway.core.errors import JobExpired, NotFound
 from gateway.core.job import Job
@@ -20,6 +21,9 @@ from gateway.worker.tasks import Tasks
 
 _AGAIN = 0.5
 """Seconds between tries to listen or to read again."""
+
+_SEEK = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between looks for a job that the store does not know any more; the last one repeats."""
 
 NOT_FOUND = "no job has this id, or it is not yours"
 
@@ -77,6 +81,8 @@ class Watches:
         self._hinted = hinted
         self._left = left
         self._listening: asyncio.Task[None] | None = None
+        self._sought: set[str] = set()
+        """Jobs that somebody here waits for, and the store does not know."""
 
     @asynccontextmanager
     async def open(self, job_id: str) -> AsyncIterator[Watch]:
@@ -123,6 +129,25 @@ class Watches:
             found = await self._store.watch(job_id, self._me())
             if isinstance(found, Job):
                 self._feed.publish(found)
+            elif found is Gone.NEVER and job_id not in self._sought:
+                # There was one. A store that forgot it gets it back from its follower, and knows no watchers then.
+                self._sought.add(job_id)
+                self._tasks.spawn(self._seek(job_id), name=f"seek {job_id}")
+
+    async def _seek(self, job_id: str) -> None:
+        try:
+            for pause in chain(_SEEK, repeat(_SEEK[-1])):
+                await asyncio.sleep(pause)
+                if job_id not in self._feed.topics or self._followed(job_id) is not None:
+                    return
+                with suppress(StoreDown):
+                    found = await self._store.watch(job_id, self._me())
+                    if isinstance(found, Job):
+                        self._feed.publish(found)
+                    if found is not Gone.NEVER:
+                        return
+        finally:
+            self._sought.discard(job_id)
 
     async def listen(self) -> None:
         """Pass the store's wake-ups on to the feed, until cancelled."""

@@ -138,6 +138,7 @@ async def test_a_job_followed_elsewhere_is_woken_by_the_store():
             soon(5, it.store.save, ENDED)
             assert await watch.changed(FAR)
             assert (watch.job, watch.body) == (ENDED, None)
+            assert it.heeded == [None, [RUNNING.id]], "it might be followed here in a moment"
 
 
 async def test_a_wait_ends():
@@ -214,6 +215,28 @@ async def test_a_wake_up_whose_reading_fails_is_not_lost():
             it.store.down = False
             assert await watch.changed(FAR)
             assert watch.job is ENDED
+
+
+async def test_a_job_that_the_store_forgot_is_found_once_it_is_back():
+    """Its follower puts it back, and the store knows nothing of who watched it."""
+    async with setting() as it:
+        it.store.records[RUNNING.id] = RUNNING
+        async with it.watches.open(RUNNING.id) as watch:
+            it.store.records.clear()
+            it.store.watched.clear()
+            for _ in range(3):
+                it.store.channels["me-1"].put_nowait(None)
+            await asyncio.sleep(100)
+            it.store.watched.clear()
+            it.store.records[RUNNING.id] = RUNNING
+            await asyncio.sleep(31)
+            assert it.store.watched == [(RUNNING.id, "me-1")]
+            soon(1, it.store.save, ENDED)
+            assert await watch.changed(FAR)
+            it.store.records.clear()
+            it.store.channels["me-1"].put_nowait(None)
+        await asyncio.sleep(60)
+        assert len(it.tasks) == 2  # the listener and its turn: nobody waits, so nobody looks
 
 
 async def test_a_job_taken_over_by_another_replica_is_watched_in_the_store():
