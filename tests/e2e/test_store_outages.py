@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from gateway.auth.keyring import generate
 from gateway.core.job import Job, State
 from gateway.simulator import Simulator
 from gateway.store.edge import mapped
 from gateway.store.port import StoreDown
 from gateway.store.redis import connect
 from gateway.store.settings import StoreSettings
-from tests.e2e.support import Answer, Caller, calling, eventually
+from tests.e2e.support import Answer, Caller, calling, eventually, fronting
 from tests.support.redis_servers import RedisServer, real_redis_binary, redis_server, require
-from tests.support.rig import rig, with_store
+from tests.support.rig import BASE_PATH, rig, simulated, with_store
 from tests.support.store_topologies import (
     ask,
     cluster,
@@ -244,6 +245,27 @@ async def test_a_server_that_forgets_scripts_and_connections(server):
             await asyncio.sleep(0.05)
         await staged.answers_who_waits()
         await staged.recovers()
+
+
+async def test_a_server_that_was_emptied(server):
+    """Leases went as well: each follower puts its jobs back, and who waits for one elsewhere finds it again."""
+    shared, keyring = with_store(gateways_url(server), **QUICK), generate()
+    async with (
+        simulated() as (simulator, origin),
+        fronting(origin + BASE_PATH, shared=shared, keyring=keyring) as here,
+        fronting(origin + BASE_PATH, shared=shared, keyring=keyring) as there,
+    ):
+        accepted = await here.start(json={"id": "a", "duration": 6}, headers={"Call-Mode": "async"})
+        job_id = accepted.headers["Job-Id"]
+        waiting = asyncio.create_task(there("GET", f"/-/jobs/{job_id}", params={"wait": "20"}))
+        await asyncio.sleep(1)
+        ask(server, "FLUSHALL")
+        await asyncio.sleep(3)
+        assert (await there("GET", f"/-/jobs/{job_id}")).json["status"] == "running"
+        assert (await waiting).json["status"] == "succeeded"
+        result = await there("GET", f"/-/jobs/{job_id}/result")
+        assert (result.status, result.json["id"]) == (200, "a")
+        assert simulator.starts_by_argument == {"a": 1}
 
 
 async def test_a_full_server(server):
