@@ -12,6 +12,7 @@ import hashlib
 import msgspec
 
 from gateway.core.ids import make_id, partition_of
+from gateway.core.job import Job
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND
 from gateway.core.timing import jittered
 
@@ -126,6 +127,13 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
             return DeliveryState.FAILED, self.due
         wait = jittered(SCHEDULE[count], f"{self.id}{self.made}")
         return DeliveryState.PENDING, attempt.at + max(wait, min(hint, MAX_HINT))
+
+
+def starters_delivery(job: Job, at: int) -> Delivery:
+    """Return the delivery that the starter of `job` asked for, made and due `at`: the job's end, or until then any."""
+    assert job.callback_url is not None, "its starter has asked for one"
+    url = job.callback_url
+    return Delivery(delivery_id(job.id, url), job.id, url, created=at, due=at, subject=job.subject)
 
 
 def delivery_id(job_id: str, url: str) -> str:

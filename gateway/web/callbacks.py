@@ -18,10 +18,9 @@ from gateway.web.bodies import read_body
 from gateway.web.gateway import GATEWAY, Gateway
 from gateway.web.replies import NO_STORE
 from gateway.web.who import caller_if_said, caller_of
-from gateway.worker.callbacks import Callee
+from gateway.worker.callbacks import NO_SUCH_DELIVERY, Callee
 
 _METHODS = frozenset({"GET", "HEAD", "POST"})
-_NOT_YOURS = "no callback delivery has this id, or it is not yours"
 
 
 class _Wish(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,7 +81,7 @@ async def redeliver(request: web.Request) -> web.Response:
     job = await gateway.callbacks.job_of(delivery)
     cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
     if not caller.is_principal(delivery.principal or job.principal):
-        raise NotFound(_NOT_YOURS)
+        raise NotFound(NO_SUCH_DELIVERY)
     if caller.is_principal(job.principal):
         await check_change(request, gateway, job)
     else:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 
-from gateway.core.delivery import MOST_OF_A_JOB, SPAN, Delivery, DeliveryState, delivery_id
+from gateway.core.delivery import MOST_OF_A_JOB, SPAN, Delivery, DeliveryState, delivery_id, starters_delivery
 from gateway.core.errors import BadCallback, JobExpired, JobUnavailable, NotFound, ResultNotReady
 from gateway.core.ids import is_id
 from gateway.core.job import Job
@@ -21,6 +21,8 @@ from gateway.worker.clock import Clock
 from gateway.worker.guard import Guard, Refused
 from gateway.worker.vault import Vault
 from gateway.worker.watches import present
+
+NO_SUCH_DELIVERY = "no callback delivery has this id, or it is not yours"
 
 _TRIES = 3
 """Of sending again: another replica may be at it in that very moment."""
@@ -74,7 +76,7 @@ class Callbacks:
         """
         self.check(url)
         if url == job.callback_url and not job.state.terminal:
-            return Added(_of_starter(job), new=False, waits=True)
+            return Added(starters_delivery(job, job.created), new=False, waits=True)
         delivery = self._new(job, url, callee)
         with outages.told(job.id), self._naming() as follower, self._followed(delivery, follower):
             answer = await self._store.attach(delivery, follower)
@@ -111,18 +113,18 @@ class Callbacks:
         with outages.told(job.id):
             found = await self._store.deliveries(job.id)
         if job.callback_url is not None and not job.state.terminal:
-            own = _of_starter(job)
+            own = starters_delivery(job, job.created)
             found = [own, *(delivery for delivery in found if delivery.id != own.id)]
         return found
 
     async def find(self, of: str) -> Delivery:
         """Return the delivery with this id. Raises `NotFound`, `StoreUnavailable`."""
         if not is_id(of):
-            raise NotFound(_NO_SUCH)
+            raise NotFound(NO_SUCH_DELIVERY)
         with outages.told():
             row = await self._store.read_delivery(of)
         if row is None:
-            raise NotFound(_NO_SUCH)
+            raise NotFound(NO_SUCH_DELIVERY)
         return row.delivery
 
     async def job_of(self, delivery: Delivery) -> Job:
@@ -141,7 +143,7 @@ class Callbacks:
             for _ in range(_TRIES):
                 row = await self._store.read_delivery(delivery.id)
                 if row is None:
-                    raise NotFound(_NO_SUCH)
+                    raise NotFound(NO_SUCH_DELIVERY)
                 if row.follower is None:
                     raise ResultNotReady("the first delivery waits for the job's end", job_id=job.id)
                 again = row.delivery.again(self._clock.now())
@@ -168,13 +170,3 @@ class Callbacks:
         """Return deliveries that were given up in `state`, the newest first. Raises `StoreUnavailable`."""
         with outages.told():
             return await self._store.dead_letters(state, limit=limit, after=after)
-
-
-_NO_SUCH = "no callback delivery has this id, or it is not yours"
-
-
-def _of_starter(job: Job) -> Delivery:
-    """Return the delivery that a live job's end will make, as its starter asked for."""
-    assert job.callback_url is not None, "its starter has asked for one"
-    url = job.callback_url
-    return Delivery(delivery_id(job.id, url), job.id, url, created=job.created, due=job.created, subject=job.subject)

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from gateway.core import events as e
 from gateway.core.apply import apply
-from gateway.core.delivery import Delivery, delivery_id
+from gateway.core.delivery import Delivery, starters_delivery
 from gateway.core.errors import InternalError, StoreUnavailable
 from gateway.core.job import Job, State
 from gateway.core.outcome import problem_outcome
-from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed, unsettled
-from gateway.core.policy import MINUTE, SECOND, Binding, Policy
-from gateway.store.port import Requests, Store, Stored, StoreDown
+from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
+from gateway.core.policy import MINUTE, SECOND, Policy
+from gateway.store.port import Requests, Store, Stored
 from gateway.worker.clock import Clock
 from gateway.worker.entry import Entry
 from gateway.worker.feed import Feed
+from gateway.worker.inbox import Inbox
+from gateway.worker.performer import Performer
 from gateway.worker.port import Observer, Policies, Upstream, Vault
 from gateway.worker.saver import Saver
 from gateway.worker.schedule import Schedule
@@ -36,11 +37,6 @@ _AFTER_DEFECT = 5 * SECOND
 _SUSPECT = 3
 """Take-overs of a job in a row, without its getting on in between, after which the next is in no hurry."""
 _LONGEST_PAUSE = 5 * MINUTE
-
-_TOLD_EARLY = 1_000
-"""Jobs that are remembered so; it is a matter of milliseconds until one is followed."""
-_ASK_AGAIN = 0.5
-"""Seconds between tries to read what was asked of one."""
 
 _BATCH = 500
 """Jobs that the store is asked about in one go."""
@@ -73,7 +69,6 @@ class Driver:
         answer_unsaved: int = 500,
     ) -> None:
         self._store = store
-        self._upstream = upstream
         self._vault = vault
         self._policies = policies
         self._clock = clock
@@ -86,8 +81,10 @@ class Driver:
         self._holds = holds
         self._failed = failed
         self._answer_unsaved = answer_unsaved / 1000
+        self._performer = Performer(store, upstream, vault, policies)
         self._saver = Saver(store, vault, policies, clock, random=random, failed=failed)
         self._entries: dict[str, Entry] = {}
+        self._inbox = Inbox(store, tasks, followed=self._entries.keys(), take=self._asked)
         self._by_key: dict[str, str] = {}
         """Followed jobs by their keys in Orchestrator, as far as these are known."""
         self._schedule = Schedule(clock, self._due)
@@ -95,8 +92,6 @@ class Driver:
         """The steps that wait for a start's answer."""
         self._disowned: set[str] = set()
         """Jobs that the store may have, and nobody may start."""
-        self._told_early: dict[str, None] = {}
-        """Jobs of which something was asked, or which have changed, that were not followed here just then."""
         self._stopping = False
 
     def __len__(self) -> int:
@@ -128,22 +123,8 @@ class Driver:
         if stored.requests != Requests():
             heeding = self._heed(entry, stored.requests, at_once=not suspect)
             self._tasks.spawn(heeding, name=f"requests of {stored.job.id}")
-        if stored.job.id in self._told_early:
-            del self._told_early[stored.job.id]
-            # Asked after the store had named us its follower, and before we knew.
-            self._tasks.spawn(self._heed_early(stored.job.id), name=f"requests of {stored.job.id}")
-
-    def _keep_in_mind(self, job_ids: Iterable[str]) -> None:
-        self._told_early |= dict.fromkeys(job_ids)
-        while len(self._told_early) > _TOLD_EARLY:
-            del self._told_early[next(iter(self._told_early))]
-
-    async def _heed_early(self, job_id: str) -> None:
-        while job_id in self._entries:
-            with suppress(StoreDown):
-                await self.heed([job_id])
-                return
-            await asyncio.sleep(_ASK_AGAIN)
+        # Something may have been asked after the store had named us its follower, and before we knew.
+        self._inbox.begin(stored.job.id)
 
     def refollow(self, stored: Stored, follower: str) -> None:
         """Go on under a new incarnation with a job that was still to be had after the lease had run out."""
@@ -157,14 +138,7 @@ class Driver:
 
     async def heed(self, job_ids: Sequence[str] | None = None) -> None:
         """Do what was asked of these jobs, or of all, as far as they are followed here. Raises `StoreDown`."""
-        if job_ids is not None:
-            self._keep_in_mind(each for each in job_ids if each not in self._entries)
-        followed = list(self._entries) if job_ids is None else [each for each in job_ids if each in self._entries]
-        for begin in range(0, len(followed), _BATCH):
-            batch = followed[begin : begin + _BATCH]
-            for job_id, requests in (await self._store.requests(batch)).items():
-                if (entry := self._entries.get(job_id)) is not None:
-                    await self._heed(entry, requests)
+        await self._inbox.heed(job_ids)
 
     def followed_as(self, upstream_key: str) -> str | None:
         """Return the id of the job that is followed here and has this key, in lower case, in Orchestrator."""
@@ -287,15 +261,12 @@ class Driver:
                 return await self._start(entry, action)
             case Read():
                 entry.hurried = False
-                return await self._giving_up(entry, self._read(entry, action))
-            case Reconcile(timeout=timeout):
+                return await self._giving_up(entry, self._performer.read(entry, action))
+            case Reconcile():
                 entry.hurried = False
-                return await self._giving_up(entry, self._reconcile(entry, timeout))
-            case Stop(strategy=strategy, timeout=timeout):
-                await self._renew_credential(entry)
-                return await self._upstream.stop(
-                    entry.job, self._binding(entry), strategy, self._bearer(entry), timeout=timeout
-                )
+                return await self._giving_up(entry, self._performer.reconcile(entry, action))
+            case Stop():
+                return await self._performer.stop(entry, action)
             case Conclude():
                 return action.event
 
@@ -321,8 +292,8 @@ class Driver:
     async def _start(self, entry: Entry, action: Start) -> e.Event | None:
         if entry.job.id in self._disowned:
             return e.GaveUp(problem_outcome(StoreUnavailable()))
-        start = None if entry.start is None else self._vault.open_start(entry.job.id, entry.start)
-        if start is None:
+        request = self._performer.opened(entry)
+        if request is None:
             return e.GaveUp(problem_outcome(InternalError("no key of the keyring opens the job's start")))
         await self._advance(entry, e.StartIntended(), and_wait=True)
         if not self._follows(entry):
@@ -340,49 +311,17 @@ class Driver:
         assert step is not None, "a step is a task"
         self._starts.add(step)
         try:
-            event = await self._upstream.start(
-                start,
-                entry.job.asked,
-                self._bearer(entry),
-                timeout=action.timeout,
-                max_idle=self._policy(entry).start_max_idle,
-            )
+            event = await self._performer.start(entry, request, action)
             await self._advance(entry, postponed(entry.job, event, self._policy(entry), self._clock.now()))
         finally:
             self._starts.discard(step)
         return None
 
-    async def _read(self, entry: Entry, action: Read) -> e.Event:
-        event = await self._upstream.read(
-            action.leg,
-            self._bearer(entry),
-            timeout=action.timeout,
-            redirects=entry.job.redirects,
-            failures=entry.job.progress.failures,
-        )
-        if isinstance(event, e.ReadFailed) and event.unauthorized:
-            await self._renew_credential(entry)
-        return unsettled(entry.job, event, self._policy(entry))
-
-    async def _reconcile(self, entry: Entry, timeout: int) -> e.Event:
-        # Looks are seldom, and a doubt may outlive the token that the job began with.
-        await self._renew_credential(entry)
-        return await self._upstream.reconcile(entry.job, self._binding(entry), self._bearer(entry), timeout=timeout)
-
-    def _binding(self, entry: Entry) -> Binding:
-        return self._policy(entry).binding
-
-    def _bearer(self, entry: Entry) -> str | None:
-        return None if entry.credential is None else self._vault.open_credential(entry.job.id, entry.credential)
-
-    async def _renew_credential(self, entry: Entry) -> None:
-        """Take over a credential that somebody brought meanwhile: the one in use was refused, or is old."""
-        if entry.credential is None:
-            return
-        with suppress(StoreDown):
-            entry.credential = await self._store.read_credential(entry.job.id) or entry.credential
-
     # What others asked for.
+
+    async def _asked(self, job_id: str, requests: Requests) -> None:
+        if (entry := self._entries.get(job_id)) is not None:
+            await self._heed(entry, requests)
 
     async def _heed(self, entry: Entry, requests: Requests, *, at_once: bool = True) -> None:
         if requests.cancel and not entry.job.cancel_requested and not entry.job.state.terminal:
@@ -409,7 +348,7 @@ class Driver:
         if entry.job.revision == before.revision:
             return  # Nothing durable has changed.
         if entry.job.state.terminal and entry.job.callback_url is not None:
-            entry.delivery = self._delivery(entry.job)
+            entry.delivery = starters_delivery(entry.job, self._clock.now())
         saving = self._begin_save(entry)
         if entry.job.state is not before.state:
             # Nobody is answered by a new leg alone: it is saved while it is already read.
@@ -436,11 +375,6 @@ class Driver:
 
     def _publish_saved(self, entry: Entry) -> None:
         self._feed.publish(entry.saved, entry.body)
-
-    def _delivery(self, job: Job) -> Delivery:
-        assert job.callback_url is not None, "only a job with a callback has a delivery"
-        now, url = self._clock.now(), job.callback_url
-        return Delivery(delivery_id(job.id, url), job.id, url, created=now, due=now, subject=job.subject)
 
     def _finish(self, entry: Entry) -> None:
         self._drop(entry)
