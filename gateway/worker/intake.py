@@ -134,7 +134,7 @@ class Intake:
         new = self._new(order)  # Nothing is durable before its arguments are good.
         with self._naming() as follower:
             answer = await self._create(new, follower, order)
-            if isinstance(answer, Held) and order.chosen_id is not None and await self._never_ran(answer.job_id):
+            if isinstance(answer, Held) and order.chosen_id is not None and await self._never_ran(answer.job_id, new):
                 # The chosen id is free again, as an idempotency key would be. The id made of it is that job's for good.
                 new = self._new(order, afresh=True)
                 answer = await self._create(new, follower, order)
@@ -169,12 +169,17 @@ class Intake:
 
         disowning.add_done_callback(over)
 
-    async def _never_ran(self, job_id: str) -> bool:
+    async def _never_ran(self, job_id: str, new: NewJob) -> bool:
+        """Whether a job of `new`'s chosen id is known to have run nothing: what is left of it once did not hold it."""
+        assert new.job.key is not None, "a chosen id is a key"
         try:
             job = await self._store.read(job_id)
+            if isinstance(job, Job):
+                return job.frees_key
+            # Its key lives as long as its tombstone, unless it was freed.
+            return await self._store.holder(new.job.key, _partition(new.job.key)) is None
         except StoreDown as error:
             raise StoreUnavailable from error
-        return isinstance(job, Job) and job.frees_key
 
     async def _before_rotation(self, order: Order) -> Accepted | None:
         """Find the job that the order's idempotency key belongs to since an older key of the ring was the newest."""

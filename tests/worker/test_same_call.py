@@ -179,6 +179,28 @@ class TestChosenId:
             assert (again.replayed, again.job_id in failed, len(failed)) == (False, False, 2)
             await it.until(again.job_id, State.SUCCEEDED)
             assert await intake.accept(order(chosen_id="invoice 7")) == Accepted(again.job_id, replayed=True)
+
+    async def test_it_stays_free_when_the_refusal_is_no_longer_shown(self):
+        """A refused start is kept for minutes; its tombstone holds the id no more than its record did."""
+        async with door() as (it, intake):
+            refusal = e.StartRefused(problem_outcome(UpstreamUnreachable()), frees_key=True)
+            it.upstream.on_start = [refusal, FOLLOWED]
+            refused = await intake.accept(order(chosen_id="invoice 7"))
+            await it.until(refused.job_id, State.FAILED)
+            await asyncio.sleep(1)
+            assert await it.store.erase(refused.job_id)
+            again = await intake.accept(order(chosen_id="invoice 7"))
+            assert (again.replayed, again.job_id != refused.job_id) == (False, True)
+
+    async def test_one_that_ran_holds_it_beyond_its_record(self):
+        """As long as anything of the job is remembered: repeating the call is answered with its job's URLs, not a job."""
+        async with door() as (it, intake):
+            first = await intake.accept(order(chosen_id="invoice 7"))
+            await it.until(first.job_id, State.SUCCEEDED)
+            await asyncio.sleep(1)
+            assert await it.store.erase(first.job_id)
+            assert await intake.accept(order(chosen_id="invoice 7")) == Accepted(first.job_id, replayed=True)
+            assert len(it.upstream.starts) == 1
             assert len(it.upstream.starts) == 3
 
     async def test_whether_it_is_free_again_is_not_guessed(self):
