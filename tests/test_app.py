@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.app import _keyring
+from gateway.app.lifecycle import _keyring
 from gateway.auth.keyring import KeyringError, generate, parse
 from gateway.auth.settings import AuthSettings
 from gateway.config import Config

@@ -16,7 +16,6 @@ from gateway.worker.callback_secrets import CallbackSecrets
 from gateway.worker.callbacks import Callbacks
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
-from gateway.worker.guard import Guard
 from gateway.worker.intake import Intake
 from gateway.worker.leases import Leases
 from gateway.worker.links import Links
@@ -47,7 +46,6 @@ class Gateway:
     leases: Leases
     intake: Intake
     watches: Watches
-    guard: Guard
     callbacks: Callbacks
     callback_secrets: CallbackSecrets
     drain: Drain

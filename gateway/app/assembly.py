@@ -1,19 +1,16 @@
-"""The composition root: the only module that names concrete adapters, and the order in which they live and die."""
+"""The parts of one gateway: the only module that names concrete adapters."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import secrets
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import cached_property
 
 import structlog
 
-from gateway.auth.keyring import Keyring, KeyringError, load, load_or_create, parse
+from gateway.auth.keyring import Keyring
 from gateway.auth.links import Signer
 from gateway.config import Config
 from gateway.core.events import Event
@@ -21,16 +18,13 @@ from gateway.core.job import Job
 from gateway.core.retention import kept_for
 from gateway.observability.job_log import JobLog
 from gateway.observability.traces import JobTraces, provider
-from gateway.store.embedded import EmbeddedServer
-from gateway.store.port import NewJob, StoreDown
-from gateway.store.redis import RedisStore, connect
+from gateway.store.port import NewJob
+from gateway.store.redis import RedisStore
 from gateway.upstream.assembly import UpstreamAssembly
 from gateway.upstream.orchestrator import Orchestrator
 from gateway.web.drain import Drain
 from gateway.web.gateway import Gateway
 from gateway.web.routing import RoutePolicies
-from gateway.web.servers import serving
-from gateway.web.settings import Address
 from gateway.worker.acceptances import Acceptances
 from gateway.worker.callback_secrets import CallbackSecrets
 from gateway.worker.callbacks import Callbacks
@@ -50,78 +44,7 @@ from gateway.worker.tasks import Tasks
 from gateway.worker.vault import Vault
 from gateway.worker.watches import Watches
 
-_ANSWER_LAST = 3.0
-"""Seconds of the drain kept for answers that are given because the replica goes."""
-
-_HAND_OVER = 10.0
-"""Seconds after the drain for starts that are unanswered still: one that is cut off leaves its job in doubt."""
-
 _log = structlog.get_logger("gateway")
-
-
-@asynccontextmanager
-async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIterator[dict[str, Address]]:
-    """Run the gateway; give the addresses it listens on. Leaving drains it. `store`: one that is already connected.
-
-    Raises `EmbeddedStoreError`, `KeyringError`, `StoreDown`, `OSError`.
-    """
-    async with contextlib.AsyncExitStack() as stack:
-        store = store or await _store(stack, config)
-        keyring = _keyring(config)
-        if not await store.acknowledge(keyring.marks):
-            raise KeyringError(
-                "the store's jobs were made under another keyring: they would be lost, and repeated calls would start "
-                "anew. Give that keyring, on top of it a new key if you like, or another store.prefix"
-            )
-        parts = Assembly(config, store, keyring, stack)
-        gateway = parts.gateway
-        # After all that its tasks use was made, so that they end before any of it is closed.
-        stack.push_async_callback(gateway.tasks.close)
-        background = Tasks(_defect)
-        stack.push_async_callback(background.close)
-        await gateway.leases.join(alone=config.store.url is None)
-        background.spawn(gateway.leases.run(), name="leases")
-        background.spawn(gateway.watches.listen(), name="wake-ups")
-        stack.push_async_callback(_stop, parts)
-        async with serving(gateway) as addresses:
-            for name, address in addresses.items():
-                _log.info("listening", port=name, address=str(address), upstream=config.upstream.url)
-            try:
-                yield addresses
-            finally:
-                await _drain(gateway, parts.feed)
-
-
-async def _store(stack: contextlib.AsyncExitStack, config: Config) -> RedisStore:
-    settings = config.store
-    url = settings.url
-    if url is None:
-        server = EmbeddedServer(
-            settings.data_dir,
-            durability=settings.durability,
-            on_event=_told_by_server,
-        )
-        url = await server.start()
-        stack.push_async_callback(server.close)
-    store = connect(settings, url)
-    stack.push_async_callback(_closed, store)
-    await store.check()
-    return store
-
-
-async def _closed(store: RedisStore) -> None:
-    with contextlib.suppress(StoreDown):
-        await store.close()
-
-
-def _keyring(config: Config) -> Keyring:
-    auth = config.auth
-    if auth.keyring is not None:
-        return parse(auth.keyring)
-    if auth.keyring_file is None:
-        raise KeyringError("there is no keyring: give keyring, keyring_file or CALLMODE_KEYRING")
-    # A keyring of their own would leave replicas unable to resume each other's jobs: only the embedded store gets one.
-    return load_or_create(auth.keyring_file) if config.store.url is None else load(auth.keyring_file)
 
 
 class Assembly:
@@ -145,7 +68,7 @@ class Assembly:
     @cached_property
     def tasks(self) -> Tasks:
         """What runs beside the requests."""
-        return Tasks(_defect)
+        return Tasks(defect)
 
     @cached_property
     def upstream(self) -> Orchestrator:
@@ -220,7 +143,7 @@ class Assembly:
             deliver=self.deliveries.follow,
             lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first
             holds=lambda follower: self.leases.holds(follower),  # noqa: PLW0108 - so do leases
-            failed=_defect,
+            failed=defect,
             answer_unsaved=self._config.worker.answer_unsaved,
         )
 
@@ -235,7 +158,7 @@ class Assembly:
             renamed=lambda: self.watches.resume_all(),  # noqa: PLW0108 - watches need the leases first
             new_name=_incarnation,
             took=_taken_over,
-            failed=_defect,
+            failed=defect,
             lease=self._config.store.lease,
             granted=self._config.store.granted,
         )
@@ -293,7 +216,6 @@ class Assembly:
             leases=self.leases,
             intake=self.intake,
             watches=self.watches,
-            guard=self.guard,
             callbacks=self.callbacks,
             callback_secrets=self.callback_secrets,
             drain=self.drain,
@@ -310,27 +232,6 @@ class Assembly:
         return self.tasks.spawn(disowning, name=f"disown {new.job.id}")
 
 
-async def _drain(gateway: Gateway, feed: Feed) -> None:
-    """Answer those who wait: as their jobs end while there is time, then with where their job will be."""
-    drain, settings = gateway.drain, gateway.settings
-    drain.begin(settings.drain / 1000)
-    _log.info("draining", seconds=settings.drain / 1000, following=len(gateway.driver))
-    await asyncio.sleep(min(settings.drain_notice / 1000, drain.left))
-    await drain.idle(max(0.0, drain.left - _ANSWER_LAST))
-    # Even if nobody waits: whoever comes before the ports are closed must not be left waiting behind them.
-    drain.hurry = True
-    feed.wake_all()
-    await drain.idle(_ANSWER_LAST)
-
-
-async def _stop(parts: Assembly) -> None:
-    """Follow nothing any more, whatever the reason for leaving, and let others follow it at once."""
-    parts.deliveries.stop()
-    await parts.gateway.driver.stop(parts.drain.left + _HAND_OVER)
-    with contextlib.suppress(StoreDown):
-        await parts.gateway.leases.leave()
-
-
 def _incarnation() -> str:
     """Return a name for one life of this replica: readable in the store, and never used twice."""
     return f"{socket.gethostname()}-{secrets.token_hex(6)}"
@@ -340,23 +241,6 @@ def _taken_over(former: str, rows: int) -> None:
     _log.info("taken over", former=former, rows=rows)
 
 
-def _told_by_server(event: str, fields: dict[str, object]) -> None:
-    _log.info(event, **fields)
-
-
-def _defect(error: BaseException) -> None:
+def defect(error: BaseException) -> None:
+    """Tell of a failure that nobody waits for."""
     _log.error("defect", exc_info=error)
-
-
-async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run the gateway until `stop` is set, in a process of its own."""
-    async with running(config):
-        _collect_seldom()
-        await stop.wait()
-
-
-def _collect_seldom() -> None:
-    """Leave what start-up made to no collection, and run them seldom: they took a tenth of a job's CPU time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)

@@ -1,0 +1,135 @@
+"""The life of one gateway: the order in which its parts come up, how it says good-bye, and in what order they go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from gateway.app.assembly import Assembly, defect
+from gateway.auth.keyring import Keyring, KeyringError, load, load_or_create, parse
+from gateway.config import Config
+from gateway.store.embedded import EmbeddedServer
+from gateway.store.port import StoreDown
+from gateway.store.redis import RedisStore, connect
+from gateway.web.gateway import Gateway
+from gateway.web.servers import serving
+from gateway.web.settings import Address
+from gateway.worker.feed import Feed
+from gateway.worker.tasks import Tasks
+
+_ANSWER_LAST = 3.0
+"""Seconds of the drain kept for answers that are given because the replica goes."""
+
+_HAND_OVER = 10.0
+"""Seconds after the drain for starts that are unanswered still: one that is cut off leaves its job in doubt."""
+
+_log = structlog.get_logger("gateway")
+
+
+@asynccontextmanager
+async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIterator[dict[str, Address]]:
+    """Run the gateway; give the addresses it listens on. Leaving drains it. `store`: one that is already connected.
+
+    Raises `EmbeddedStoreError`, `KeyringError`, `StoreDown`, `OSError`.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        store = store or await _store(stack, config)
+        keyring = _keyring(config)
+        if not await store.acknowledge(keyring.marks):
+            raise KeyringError(
+                "the store's jobs were made under another keyring: they would be lost, and repeated calls would start "
+                "anew. Give that keyring, on top of it a new key if you like, or another store.prefix"
+            )
+        parts = Assembly(config, store, keyring, stack)
+        gateway = parts.gateway
+        # After all that its tasks use was made, so that they end before any of it is closed.
+        stack.push_async_callback(gateway.tasks.close)
+        background = Tasks(defect)
+        stack.push_async_callback(background.close)
+        await gateway.leases.join(alone=config.store.url is None)
+        background.spawn(gateway.leases.run(), name="leases")
+        background.spawn(gateway.watches.listen(), name="wake-ups")
+        stack.push_async_callback(_stop, parts)
+        async with serving(gateway) as addresses:
+            for name, address in addresses.items():
+                _log.info("listening", port=name, address=str(address), upstream=config.upstream.url)
+            try:
+                yield addresses
+            finally:
+                await _drain(gateway, parts.feed)
+
+
+async def _store(stack: contextlib.AsyncExitStack, config: Config) -> RedisStore:
+    settings = config.store
+    url = settings.url
+    if url is None:
+        server = EmbeddedServer(
+            settings.data_dir,
+            durability=settings.durability,
+            on_event=_told_by_server,
+        )
+        url = await server.start()
+        stack.push_async_callback(server.close)
+    store = connect(settings, url)
+    stack.push_async_callback(_closed, store)
+    await store.check()
+    return store
+
+
+async def _closed(store: RedisStore) -> None:
+    with contextlib.suppress(StoreDown):
+        await store.close()
+
+
+def _keyring(config: Config) -> Keyring:
+    auth = config.auth
+    if auth.keyring is not None:
+        return parse(auth.keyring)
+    if auth.keyring_file is None:
+        raise KeyringError("there is no keyring: give keyring, keyring_file or CALLMODE_KEYRING")
+    # A keyring of their own would leave replicas unable to resume each other's jobs: only the embedded store gets one.
+    return load_or_create(auth.keyring_file) if config.store.url is None else load(auth.keyring_file)
+
+
+async def _drain(gateway: Gateway, feed: Feed) -> None:
+    """Answer those who wait: as their jobs end while there is time, then with where their job will be."""
+    drain, settings = gateway.drain, gateway.settings
+    drain.begin(settings.drain / 1000)
+    _log.info("draining", seconds=settings.drain / 1000, following=len(gateway.driver))
+    await asyncio.sleep(min(settings.drain_notice / 1000, drain.left))
+    await drain.idle(max(0.0, drain.left - _ANSWER_LAST))
+    # Even if nobody waits: whoever comes before the ports are closed must not be left waiting behind them.
+    drain.hurry = True
+    feed.wake_all()
+    await drain.idle(_ANSWER_LAST)
+
+
+async def _stop(parts: Assembly) -> None:
+    """Follow nothing any more, whatever the reason for leaving, and let others follow it at once."""
+    parts.deliveries.stop()
+    await parts.gateway.driver.stop(parts.drain.left + _HAND_OVER)
+    with contextlib.suppress(StoreDown):
+        await parts.gateway.leases.leave()
+
+
+def _told_by_server(event: str, fields: dict[str, object]) -> None:
+    _log.info(event, **fields)
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Run the gateway until `stop` is set, in a process of its own."""
+    async with running(config):
+        _collect_seldom()
+        await stop.wait()
+
+
+def _collect_seldom() -> None:
+    """Leave what start-up made to no collection, and run them seldom: they took a tenth of a job's CPU time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
