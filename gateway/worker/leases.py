@@ -26,12 +26,16 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Goes on while the process is stopped, and on Linux while the machine sleeps. An event loop's own time may stand still
 until its next turn."""
 
-_LOOKED_AT_FOR = 600.0
-"""Seconds for which a dead incarnation is looked at again: a process that was paused, or a command that the network
+_LOOKED_AT_FOR = 20
+"""Leases for which a dead incarnation is looked at again: a process that was paused, or a command that the network
 held back, may create a row under the old name long after others have taken all that there was."""
 
 _LOOK_SELDOM = 15.0
 """Seconds between two looks at most."""
+
+_LOOKS_PER_BEAT = 0.25
+"""The part of the time between two heartbeats that goes into looking: of many who have died, the rest wait for the
+next one. A replica that is late with its heartbeat would be the next to be taken over from."""
 
 
 class Follower(Protocol):
@@ -52,7 +56,8 @@ class _Dead:
     __slots__ = ("look_at", "since")
 
     def __init__(self, now: float) -> None:
-        self.since = self.look_at = now
+        self.since = now
+        self.look_at = 0.0
 
 
 class Leases:
@@ -86,6 +91,7 @@ class Leases:
         self._took = took
         self._failed = failed
         self._interval = lease / 1000 / _BEATS_PER_LEASE
+        self._looked_at_for = lease / 1000 * _LOOKED_AT_FOR
         self._granted = granted / 1000
         self._elapsed = elapsed
         self._holds_until = 0.0
@@ -204,20 +210,28 @@ class Leases:
         self._renamed()
 
     async def _take_over(self, beat: Beat) -> None:
-        now = asyncio.get_running_loop().time()
-        self._dead = {name: self._dead.get(name) or _Dead(now) for name in beat.dead}
-        for name, dead in self._dead.items():
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        ends = now + self._interval * _LOOKS_PER_BEAT
+        # Who has died last comes first, of those that were never looked at.
+        self._dead = {name: self._dead.get(name) or _Dead(now) for name in reversed(beat.dead)}
+        for name, dead in sorted(self._dead.items(), key=lambda each: each[1].look_at):
+            if dead.look_at > now or loop.time() > ends:
+                return
             # One of our own, under which a row is being created: that would be followed twice, here and there.
-            if now < dead.look_at or name in self._creating:
-                continue
-            if await self._take(name):
-                dead.look_at = now
-            elif now >= dead.since + _LOOKED_AT_FOR:
-                # Rows of a later version stay, and so does the name: for a replica that can read them.
-                await self._store.forget(name)
-                dead.look_at = now + _LOOK_SELDOM
-            else:
-                dead.look_at = now + min(now - dead.since, _LOOK_SELDOM)
+            if name not in self._creating:
+                dead.look_at = await self._look(name, dead.since)
+
+    async def _look(self, name: str, since: float) -> float:
+        """Take over what a dead incarnation followed; return when to look again."""
+        now = asyncio.get_running_loop().time()
+        if await self._take(name):
+            return now
+        if now >= since + self._looked_at_for:
+            # Rows of a later version stay, and so does the name: for a replica that can read them.
+            await self._store.forget(name)
+            return now + _LOOK_SELDOM
+        return now + min(now - since, _LOOK_SELDOM)
 
     async def _take(self, former: str) -> bool:
         """Follow all that `former` followed; return whether there was anything."""
