@@ -22,7 +22,7 @@ ROUTES = {
     "forget": "trigger: /t/chaos/forget, upstream_mode: FireAndForget",
     # What repeats another within the window is that call, key or no key.
     "again": "trigger: /t/chaos/async-again, upstream_mode: AsyncRequestReply, "
-    "deduplicate: {window: 5m, by: [caller, arguments]}",
+    "deduplicate: {window: 3h, by: [caller, arguments]}",
     # A start in doubt is looked for: by an argument that carries the job's id, or by the Reference of a start.
     "found": "trigger: /t/chaos/async-found, upstream_mode: AsyncRequestReply, correlation: callmodeJob, "
     f"reconcile_wait: {RECONCILE_WAIT}s",
