@@ -6,9 +6,9 @@ from gateway.caller.monitor import monitor, retry_after
 from gateway.caller.port import Call, GiveUp, OutcomeReply, ProblemReply, Reply, Step, Wait
 from gateway.core.errors import UpstreamAmbiguous, WaitTimeout
 from gateway.core.job import Job, State
-from gateway.core.plan import cancelable
 from gateway.core.policy import OnTimeout
 from gateway.core.problem_details import recorded
+from gateway.core.reach import cancelable
 
 JSON = ("Content-Type", "application/json")
 

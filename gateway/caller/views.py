@@ -7,7 +7,7 @@ from gateway.caller.monitor import monitor, operator_monitor
 from gateway.caller.port import Call, ProblemReply, Reply, Step, Wait
 from gateway.core.errors import CancelUnavailable, ResultNotReady
 from gateway.core.job import Job, State
-from gateway.core.plan import cancelable
+from gateway.core.reach import cancelable
 
 
 def show(job: Job, call: Call, now: int) -> Step:

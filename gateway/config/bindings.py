@@ -8,6 +8,7 @@ from gateway.config.errors import Fault, Key
 from gateway.config.model import GatewayKeys, JobsApiKeys, RouteKeys, UpstreamKeys
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import OnDisconnect, Policy, SameCall
+from gateway.core.reach import stoppable
 
 
 def own_credential(keys: GatewayKeys) -> bool:
@@ -30,7 +31,7 @@ def doubts(keys: GatewayKeys, meant: Policy, key: Key) -> Iterator[Fault]:
             "must name caller: without a credential of the gateway's own, one caller's outcome would be another's",
         )
     # Whether the defaults' jobs can be found is each route's to say, where there are routes.
-    if meant.binding.findable or (key == ("defaults",) and keys.routes):
+    if stoppable(meant) or (key == ("defaults",) and keys.routes):
         return
     for name, cancels in (
         ("cancel_after", meant.cancel_after),

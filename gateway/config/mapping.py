@@ -24,6 +24,7 @@ from gateway.config.model import (
 from gateway.core.jobs_api import trigger_place
 from gateway.core.modes import CallerMode
 from gateway.core.policy import Binding, Deduplicate, Pace, Policy
+from gateway.core.reach import stoppable
 from gateway.observability.settings import LogSettings
 from gateway.store.settings import StoreSettings
 from gateway.upstream.settings import JobsApiSettings, OAuthSettings, UpstreamSettings
@@ -69,11 +70,12 @@ def policy(keys: GatewayKeys, route: RouteKeys | None = None) -> Policy:
         allowed = frozenset({CallerMode.FORGET})
     pace = Pace(**{_PACE[name]: said.pop(name) for name in _PACE if name in said})
     binding = _binding(said, route, api=keys.upstream.jobs_api is not None)
-    if binding.findable:
-        said.setdefault("reconcile_wait", RECONCILE_WAIT)
     if (same := said.pop("deduplicate", None)) is not None:
         said["deduplicate"] = Deduplicate(same.window, frozenset(same.by))
-    return Policy(**said, pace=pace, allowed_modes=allowed, binding=binding)
+    meant = Policy(**said, pace=pace, allowed_modes=allowed, binding=binding)
+    if "reconcile_wait" not in said and stoppable(meant):
+        return msgspec.structs.replace(meant, reconcile_wait=RECONCILE_WAIT)
+    return meant
 
 
 def _binding(said: dict[str, Any], route: RouteKeys | None, *, api: bool) -> Binding:

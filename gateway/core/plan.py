@@ -10,6 +10,7 @@ from gateway.core.job import Job, Leg, LegKind, Outcome, State, StopStrategy
 from gateway.core.modes import UpstreamMode
 from gateway.core.outcome import problem_outcome, tells_no_end
 from gateway.core.policy import MINUTE, SECOND, Policy
+from gateway.core.reach import cancelable, findable
 from gateway.core.timing import backoff, jittered, poll_interval
 
 _FIRST_LOOK = SECOND // 2
@@ -124,25 +125,6 @@ def _end(job: Job) -> int:
     if job.changed < job.deadline or read or job.leg is None or job.leg.kind is not LegKind.JOB:
         return job.deadline
     return job.changed + _LATE_READ
-
-
-def findable(job: Job, policy: Policy) -> bool:
-    """Whether the Jobs API can tell of the job: by its key, or by what its start carried."""
-    return policy.binding.api and (_carried(job.asked, policy) or job.upstream_key is not None)
-
-
-def stoppable(policy: Policy) -> bool:
-    """Whether every job that is started under the policy can be stopped once it runs."""
-    return policy.binding.api and _carried(policy.upstream_mode, policy)
-
-
-def _carried(asked: UpstreamMode | None, policy: Policy) -> bool:
-    return asked is UpstreamMode.JOBS or policy.binding.correlation is not None
-
-
-def cancelable(job: Job, policy: Policy) -> bool:
-    """Whether there is a way to stop the job: before it was started, or through the Jobs API."""
-    return not job.state.terminal and (job.state is State.ACCEPTED or findable(job, policy))
 
 
 def _next_of_cancel(job: Job, policy: Policy) -> Stop | Conclude | None:

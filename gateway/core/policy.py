@@ -79,11 +79,6 @@ class Binding(msgspec.Struct, frozen=True):
         """Whether it names what mode `Jobs` starts."""
         return self.process is not None or self.release is not None
 
-    @property
-    def findable(self) -> bool:
-        """Whether a job can be found in Orchestrator by what its start carried."""
-        return self.api and (self.startable or self.correlation is not None)
-
 
 class Pace(msgspec.Struct, frozen=True):
     """What is known of how long a route's jobs take, for planning reads of the status URI."""

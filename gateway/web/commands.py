@@ -24,8 +24,8 @@ from gateway.core.errors import (
 )
 from gateway.core.job import Job, State
 from gateway.core.jobs_api import place
-from gateway.core.plan import cancelable
 from gateway.core.policy import SECOND
+from gateway.core.reach import cancelable
 from gateway.core.verdict import Fate, Verdict
 from gateway.store.port import Canceling, Gone
 from gateway.web import cors, shares

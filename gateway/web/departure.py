@@ -17,8 +17,8 @@ from aiohttp import web
 from gateway.core.errors import BadRequest
 from gateway.core.job import Job
 from gateway.core.modes import CallerMode
-from gateway.core.plan import cancelable
 from gateway.core.policy import OnDisconnect, Policy
+from gateway.core.reach import cancelable
 from gateway.store.port import StoreDown
 from gateway.web.gateway import GATEWAY
 from gateway.worker.intake import Accepted

@@ -10,9 +10,9 @@ from gateway.caller.choosing import Choice, Said
 from gateway.core.errors import BadCallback, BadRequest, CancelUnavailable
 from gateway.core.jobs_api import start_request
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.plan import stoppable
 from gateway.core.policy import SECOND, Policy
 from gateway.core.preferences import parse as parse_preferences
+from gateway.core.reach import stoppable
 from gateway.core.start import StartRequest
 from gateway.web.answering import caller_origin
 from gateway.web.forwarding import upstream_headers

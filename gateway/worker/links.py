@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.auth.links import Signer
 from gateway.caller.links import JobUrls
 from gateway.core.job import Job
-from gateway.core.plan import cancelable
 from gateway.core.policy import Policy
+from gateway.core.reach import cancelable
 from gateway.worker.port import Policies
 
 

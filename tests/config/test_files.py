@@ -13,6 +13,7 @@ from gateway.config.model import RECONCILE_WAIT, GatewayKeys, sections
 from gateway.config.schema import json_schema
 from gateway.core.modes import CallerMode
 from gateway.core.policy import SameCall
+from gateway.core.reach import stoppable
 from gateway.upstream.settings import JobsApiSettings
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -152,7 +153,7 @@ def test_legacy_serves_clients_that_can_only_block():
     config = load(CONFIG / "legacy.yaml", environment=ENVIRONMENT)
     # Together they load only because `auth: none` is spelled out.
     assert (config.upstream.own_credential, config.web.listen.host) == (True, "0.0.0.0")
-    assert [route.policy.binding.findable for route in config.web.routes] == [True, False, True, False]
+    assert [stoppable(route.policy) for route in config.web.routes] == [True, False, True, False]
     assert config.web.routes[0].policy.reconcile_wait == RECONCILE_WAIT
     assert {route.policy.redirect_status for route in config.web.routes} == {302}
     assert config.web.routes[0].policy.caller_mode is CallerMode.SYNC

@@ -10,8 +10,9 @@ from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.job import Job, Leg, LegKind, State, Stopping, StopStrategy
 from gateway.core.modes import UpstreamMode
-from gateway.core.plan import Conclude, Read, Reconcile, Start, Stop, cancelable, findable, plan, stoppable
+from gateway.core.plan import Conclude, Read, Reconcile, Start, Stop, plan
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND, Binding, Policy
+from gateway.core.reach import cancelable, findable, stoppable
 from tests.core.strategies import BORN, EXAMPLES, JOB_LEG, KEY, POLICIES, UPSTREAM, fresh, in_state
 
 POLICY = Policy()
