@@ -51,7 +51,7 @@ OF_DEFAULTS = "routes.deduplicate"
 """Said once, in the defaults."""
 
 
-@pytest.mark.parametrize("section", sections().keys() - {OF_DEFAULTS})
+@pytest.mark.parametrize("section", sorted(sections().keys() - {OF_DEFAULTS}))
 def test_gateway_yaml_names_every_key(everything, section):
     """Each key of the model stands in the file; a route's policy keys stand once, in the defaults."""
     inherited = set(sections()["defaults"].model_fields) if section == "routes" else set()
