@@ -73,7 +73,9 @@ class Assembly:
     @cached_property
     def upstream(self) -> Orchestrator:
         """Orchestrator, over its pool of connections."""
-        return UpstreamAssembly(self._config.upstream, self.tasks.spawn, self._stack).orchestrator
+        return UpstreamAssembly(
+            self._config.upstream, self.tasks.spawn, self._stack, replicas=lambda: self.leases.living
+        ).orchestrator
 
     @cached_property
     def job_log(self) -> JobLog:

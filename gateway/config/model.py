@@ -72,7 +72,7 @@ class JobsApiKeys(Keys):
     oauth: OAuthKeys | None = None
     """The same by OAuth."""
     calls_per_minute: k.Count = _JOBS_API.calls_per_minute
-    """Lists of jobs that one replica asks for; Orchestrator allows 100 a minute to a whole tenant."""
+    """Lists of jobs that all replicas together ask for; Orchestrator allows 100 a minute to a whole tenant."""
 
 
 class UpstreamKeys(Keys):

@@ -39,7 +39,8 @@ class LeaseVerbs(Verbs):
         with mapped():
             answer = await self._beat([self._keys.replicas], [incarnation, self._settings.granted, flag(join), now])
         dead = tuple(name.decode() for name in answer[2])
-        return Beat(int(answer[0]), bool(answer[1]), dead, next=int(float(answer[3])) if answer[3] else None)
+        following = int(float(answer[3])) if answer[3] else None
+        return Beat(int(answer[0]), bool(answer[1]), dead, next=following, living=answer[4])
 
     async def incarnations(self) -> list[str]:
         """See the port."""

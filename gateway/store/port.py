@@ -209,6 +209,8 @@ class Beat(msgspec.Struct, frozen=True):
     """Incarnations whose lease has run out."""
     next: int | None = None
     """When the next of the other leases runs out, unless it is extended; None if no other lives."""
+    living: int = 1
+    """How many incarnations live, this one included if it does."""
 
 
 Row = Stored | Delivery

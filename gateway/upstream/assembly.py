@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import cached_property
 
@@ -22,12 +23,22 @@ from gateway.upstream.triggers import Triggers
 
 
 class UpstreamAssembly:
-    """One upstream's parts. `spawn` runs what they do beside requests; what must be closed is closed by `stack`."""
+    """One upstream's parts. `spawn` runs what they do beside requests; what must be closed is closed by `stack`.
 
-    def __init__(self, settings: UpstreamSettings, spawn: Spawn, stack: AsyncExitStack) -> None:
+    `replicas` says how many gateways share what Orchestrator rations by tenant, this one included.
+    """
+
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        spawn: Spawn,
+        stack: AsyncExitStack,
+        replicas: Callable[[], int] = lambda: 1,
+    ) -> None:
         self._settings = settings
         self._spawn = spawn
         self._stack = stack
+        self._replicas = replicas
         self._origins = Origins(settings.url, settings.allowed_hosts)
         self._jobs_settings = settings.jobs_api or JobsApiSettings()
 
@@ -82,5 +93,5 @@ class UpstreamAssembly:
         calls = Authorized(self._client, self._jobs_credential)
         listing = Listing(calls, self._settings.url)
         triggers = TriggerIds(self._metadata, self._jobs_credential, self._settings.url)
-        search = Search(listing, Budget(self._jobs_settings.calls_per_minute), triggers, self._spawn)
+        search = Search(listing, Budget(self._jobs_settings.calls_per_minute, self._replicas), triggers, self._spawn)
         return JobsApi(calls, self._origins, listing, search, Attachments(calls, self._client, self._origins))

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 WINDOW = 60.0
 """Seconds that a budget counts over: Orchestrator rations lists by the minute."""
 
 
 class Budget:
-    """At most `calls` in any minute."""
+    """At most `calls` in any minute, by all who share it: `sharers` says how many these are, oneself included.
 
-    def __init__(self, calls: int) -> None:
+    Each has an equal part, and one call at least.
+    """
+
+    def __init__(self, calls: int, sharers: Callable[[], int] = lambda: 1) -> None:
         self._taken: deque[float] = deque(maxlen=calls)
         """When the last `calls` calls were made."""
         self._calls = calls
+        self._sharers = sharers
         self._closed_until = 0.0
 
     def take(self) -> int:
         """Take one call and return 0; or take none, and return for how long (ms, at least 1) there is none."""
         now = asyncio.get_running_loop().time()
         free = self._closed_until
-        if len(self._taken) == self._calls:
-            free = max(free, self._taken[0] + WINDOW)
+        own = max(1, self._calls // self._sharers())
+        if len(self._taken) >= own:
+            free = max(free, self._taken[-own] + WINDOW)
         if free > now:
             return max(1, round((free - now) * 1000))
         self._taken.append(now)

@@ -25,7 +25,7 @@ class JobsApiSettings(msgspec.Struct, frozen=True):
     bearer: str | None = None
     oauth: OAuthSettings | None = None
     calls_per_minute: int = 60
-    """Lists of jobs that this process asks for; Orchestrator allows 100 a minute to a whole tenant."""
+    """Lists of jobs that all replicas together ask for; Orchestrator allows 100 a minute to a whole tenant."""
 
 
 class UpstreamSettings(msgspec.Struct, frozen=True):

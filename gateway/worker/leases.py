@@ -98,6 +98,8 @@ class Leases:
         self.incarnation = new_name()
         self.healthy = False
         """Whether the last heartbeat came through."""
+        self.living = 1
+        """How many replicas there were at the last heartbeat, this one included."""
         self._owed: set[str] = set()
         """Names of ours under which the store may hold rows that nobody follows here."""
         self._creating: Counter[str] = Counter()
@@ -198,6 +200,7 @@ class Leases:
         self._holds_until = begun + self._granted if beat.alive else 0.0
         self._clock.synchronise(beat.now, asked, loop.time())
         self._next = beat.next
+        self.living = max(1, beat.living)
         return beat
 
     async def _come_back(self) -> None:

@@ -274,3 +274,11 @@ async def test_what_this_version_cannot_read_stays_with_the_dead(store, raw, key
     assert set(await taken(store, "a", "c")) == {bad.id}
     await store.forget("a")
     assert await store.incarnations() == []
+
+
+async def test_a_heartbeat_says_how_many_live(timed):
+    """Oneself included; whoever has left or run out of time is not."""
+    assert (await timed.beat("a", join=True)).living == 1
+    assert (await timed.beat("b", join=True)).living == 2
+    await timed.leave("a")
+    assert (await timed.beat("b")).living == 1

@@ -43,3 +43,15 @@ async def test_closed_for_as_long_as_the_upstream_says():
     assert budget.take() == 0
     budget.close(0)
     assert budget.take() == 60_000
+
+
+async def test_replicas_share_it():
+    """Each has an equal part, and one call at least; who is left alone has all of it."""
+    replicas = 3
+    budget = Budget(6, lambda: replicas)
+    assert [budget.take() for _ in range(3)] == [0, 0, 60_000]
+    replicas = 1
+    assert [budget.take() for _ in range(5)] == [0, 0, 0, 0, 60_000]
+    replicas = 100
+    await asyncio.sleep(60)
+    assert [budget.take(), budget.take()] == [0, 60_000]

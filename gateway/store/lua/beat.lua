@@ -1,4 +1,4 @@
--- Extend a replica's lease; say who is dead, and when the next of the others may be.
+-- Extend a replica's lease; say who is dead, when the next of the others may be, and how many live.
 -- KEYS: replicas (a sorted set: incarnation -> end of lease, in ms)
 -- ARGV: incarnation, how long this heartbeat counts (ms), join ('1' or ''), now (ms; '' is the server's time)
 local now = tonumber(ARGV[4])
@@ -17,4 +17,4 @@ local written = string.format('%.0f', now)
 local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. written)
 local living = redis.call('ZRANGEBYSCORE', KEYS[1], written, '+inf', 'WITHSCORES', 'LIMIT', 0, 2)
 local other = living[1] == ARGV[1] and 4 or 2
-return {written, alive and 1 or 0, dead, living[other] or ''}
+return {written, alive and 1 or 0, dead, living[other] or '', redis.call('ZCOUNT', KEYS[1], written, '+inf')}
