@@ -47,6 +47,7 @@ class JobVerbs(Verbs):
         arguments: list[Argument] = [
             job.id, encode(job), new.start, new.credential or b"", follower, new.operation, keep, job.fingerprint,
             new.key_keep or keep, flag(new.joins), self._keys.job_prefix(job.id),
+            self._keys.join_prefix(job.id),
         ]  # fmt: skip
         with mapped():
             answer = await self._create(keys, arguments)

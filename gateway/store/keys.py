@@ -34,6 +34,10 @@ class Keys:
         """What the names of all such hashes in the job's partition begin with."""
         return self._key(partition_of(job_id), "job", "")
 
+    def join_prefix(self, job_id: str) -> str:
+        """What the names of the marks in the job's partition begin with that calls leave which join a job."""
+        return self._key(partition_of(job_id), "join", "")
+
     def body(self, job_id: str) -> str:
         """The outcome's body."""
         return self._key(partition_of(job_id), "body", job_id)

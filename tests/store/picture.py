@@ -26,6 +26,7 @@ _KINDS = {
     "replicas": "zset",
     "body": "string",
     "tomb": "string",
+    "join": "string",
     "token": "string",
 }
 

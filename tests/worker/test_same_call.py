@@ -11,7 +11,7 @@ from gateway.core.errors import BadArgumentsProblem, KeyReused, StoreUnavailable
 from gateway.core.job import State
 from gateway.core.modes import UpstreamMode
 from gateway.core.outcome import problem_outcome
-from gateway.core.policy import MINUTE, SECOND, Binding, Deduplicate, SameCall
+from gateway.core.policy import HOUR, MINUTE, SECOND, Binding, Deduplicate, SameCall
 from gateway.store.port import Canceling
 from gateway.worker.intake import Accepted
 from tests.caller.calls import policy
@@ -87,6 +87,21 @@ class TestShared:
             answers = [await intake.accept(order(policy=SHARED)) for _ in range(3)]
             assert len({answer.job_id for answer in answers}) == 1
             assert [(answer.share, answer.replayed) for answer in answers] == [(1, False), (2, True), (3, True)]
+
+    async def test_joining_leaves_nothing_in_the_job_s_record(self):
+        """However many share it: what tells a repeated call from another is kept for an hour, and beside it."""
+        async with door() as (it, intake):
+            it.upstream.on_start = [pending()]
+            first = await intake.accept(order(policy=SHARED))
+            redis, keys = it.store.inner._redis, it.store.inner._keys
+            await asyncio.sleep(1)
+            fields = await redis.hlen(keys.job(first.job_id))
+            for _ in range(50):
+                await intake.accept(order(policy=SHARED))
+            assert await redis.hlen(keys.job(first.job_id)) == fields
+            marks = [mark async for mark in redis.scan_iter(f"{keys.join_prefix(first.job_id)}*")]
+            assert len(marks) == 50
+            assert all([0 < await redis.pttl(mark) <= HOUR for mark in marks])
 
     async def test_an_ended_job_is_not_shared(self):
         """The next call is one of its own."""

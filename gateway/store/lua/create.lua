@@ -1,7 +1,8 @@
 -- Store a new job, unless its key belongs to an earlier one.
 -- KEYS: job, followed set of the follower, tombstone, [key]
 -- ARGV: id, record, sealed start, sealed credential or '', follower, operation, keep (ms), fingerprint,
---       keep of the key (ms), joins ('1' or ''), what the key of a job in this partition begins with
+--       keep of the key (ms), joins ('1' or ''), what the key of a job in this partition begins with, what that of the
+--       mark of a call that joined one begins with
 local id, record, start, credential = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local follower, operation, keep, fingerprint = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local joins = ARGV[10] == '1'
@@ -11,12 +12,14 @@ if redis.call('HGET', KEYS[1], 'created') == operation then
     return {'created'}
 end
 
--- Return the number of this call's share of a job that several calls share.
+-- Return the number of this call's share of a job that several calls share. It is remembered for an hour, beside the
+-- job: a job may be shared by very many, and a call is repeated soon or not at all.
 local function share(job)
-    local mine = redis.call('HGET', job, 'join:' .. operation)
+    local known = ARGV[12] .. operation
+    local mine = redis.call('GET', known)
     if not mine then
         mine = redis.call('HINCRBY', job, 'shares', 1)
-        redis.call('HSET', job, 'join:' .. operation, mine)
+        redis.call('SET', known, mine, 'PX', 3600000)
     end
     return tonumber(mine)
 end
