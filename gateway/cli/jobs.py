@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli_http import ADMIN, ask, fail, quoted
+from gateway.cli.asking import ADMIN, ask, quoted
+from gateway.cli.process import fail
 
 jobs_app = typer.Typer(
     help="Look at a job, cancel it, or say what became of it. A caller's own port (--url) asks for CALLMODE_TOKEN.",

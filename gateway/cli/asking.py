@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
-import typer
+from gateway.cli.process import fail
 
 ADMIN = "http://127.0.0.1:9090"
 """Where the admin port is unless configured otherwise."""
@@ -46,12 +45,6 @@ def quoted(text: str) -> str:
     from urllib.parse import quote
 
     return quote(text, safe="")
-
-
-def fail(message: str) -> NoReturn:
-    """End the command with a line and status 1."""
-    typer.echo(message, err=True)
-    sys.exit(1)
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli_http import ADMIN, ask, fail, quoted
+from gateway.cli.asking import ADMIN, ask, quoted
+from gateway.cli.process import fail
 
 callbacks_app = typer.Typer(
     help="Callback deliveries that were given up, and sending them again.", no_args_is_help=True
