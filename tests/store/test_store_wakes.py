@@ -9,7 +9,7 @@ import signal
 import msgspec
 import pytest
 
-from gateway.store.port import Created, Gone, Left, Saved, StoreDown
+from gateway.store.port import Created, Gone, Hint, Left, Saved, StoreDown
 from gateway.store.redis import connect
 from tests.store.rows import KEEP, change, end, job, new, save_of
 from tests.support.redis_servers import real_redis_binary, redis_server, require
@@ -73,6 +73,18 @@ async def test_every_change_wakes_the_watcher(store):
         assert await ear.next() == row.id
         await store.save(save_of(end(running)), "a")
         assert await ear.next() == row.id
+
+
+async def test_a_hint_is_told_once_to_everybody(store, raw, keys):
+    """However often its event is delivered, and of another event again; the mark is gone after a while."""
+    event, other = "0f" * 32, "1f" * 32
+    async with Ear(store, "v") as first, Ear(store, "w") as second:
+        assert await store.announce(event, Hint(key="one"), keep=KEEP)
+        assert not await store.announce(event, Hint(key="again"), keep=KEEP)
+        assert await store.announce(other, Hint(key="two"), keep=KEEP)
+        for ear in (first, second):
+            assert [await ear.next(), await ear.next()] == [Hint(key="one"), Hint(key="two")]
+    assert 0 < await raw.pttl(keys.hint(event)) <= KEEP
 
 
 async def test_every_watcher_is_woken(store):

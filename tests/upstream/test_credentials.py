@@ -52,3 +52,25 @@ async def test_nothing_is_sent_without_time_for_it():
     client = ScriptedClient(lambda _: answered(200))
     failure = await Authorized(client, Slow()).exchange(CALL, None, timeout=1.0)
     assert (failure.reason, failure.sent, client.requests) == (Reason.TIMEOUT, False, [])
+
+
+class Renewable:
+    """A credential that always has another token."""
+
+    own = True
+
+    async def bearer(self, callers, *, timeout):
+        """Return the same one."""
+        return "token"
+
+    def refused(self, token):
+        """Return True."""
+        return True
+
+
+@pytest.mark.parametrize(("status", "sent"), [(200, 1), (401, 2), (403, 1), (407, 1), (429, 1), (500, 1), (503, 1)])
+async def test_only_a_401_is_repeated(status, sent):
+    """And once: of any other answer it is not certain that nothing ran."""
+    client = ScriptedClient(lambda _: answered(status))
+    assert (await Authorized(client, Renewable()).exchange(CALL, None, timeout=1.0)).status == status
+    assert len(client.requests) == sent

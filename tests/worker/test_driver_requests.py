@@ -95,8 +95,38 @@ class TestCancel:
                 await asyncio.sleep(1)
                 await it.store.request_cancel(job_id)
                 await it.driver.heed([job_id])
-            await it.until(job_id, State.SUCCEEDED, within=60)
+            await it.until(job_id, State.SUCCEEDED, within=10)
             assert (reads, it.failed) == (3, [])
+
+    async def test_each_request_gives_a_held_read_up(self):
+        """The second as the first: what was once given up is not so for good."""
+        async with bench(binding=FINDABLE, pace=SLOW, kill_after=HOUR) as it:
+            it.upstream.on_start = [e.Followed(UpstreamMode.LONG_POLL, HOLD, KEY)]
+            it.upstream.on_read = [pending(), pending(), ENDED]
+            it.upstream.on_stop = [e.StopSent(StopStrategy.SOFT)]
+            job_id = await it.followed()
+            await it.until(job_id, State.RUNNING)
+            for _ in range(2):
+                await asyncio.sleep(1)
+                await it.store.request_cancel(job_id)
+                await it.driver.heed([job_id])
+            await it.until(job_id, State.SUCCEEDED, within=10)
+
+    @pytest.mark.parametrize("given_up", [False, True])
+    async def test_a_read_ends_with_the_replica(self, given_up: bool):
+        """Whether or not it is given up in that very moment: it is not gone on with."""
+        async with bench(binding=FINDABLE, pace=SLOW) as it:
+            it.upstream.on_start = [e.Followed(UpstreamMode.LONG_POLL, HOLD, KEY)]
+            it.upstream.on_read = [pending(), pending()]
+            it.upstream.on_stop = [e.StopSent(StopStrategy.SOFT)]
+            job_id = await it.followed()
+            await it.until(job_id, State.RUNNING)
+            await asyncio.sleep(1)
+            if given_up:
+                await it.store.request_cancel(job_id)
+                await it.driver.heed([job_id])
+            await it.tasks.close()
+            assert (elapsed(), len(it.upstream.reads), it.upstream.asked) == (1 * SECOND, 1, [])
 
     async def test_it_is_asked_again_when_asking_fails(self):
         """With a growing pause, and reads go on meanwhile."""
@@ -226,6 +256,26 @@ class TestDoubt:
             assert (job.state, job.frees_key) == (state, fate is Fate.NEVER_RAN)
             assert (len(it.upstream.starts), len(it.tasks)) == (1, 0)
             assert it.failed == []
+
+    async def test_what_was_found_a_moment_after_the_verdict_is_too_late(self):
+        """The store is slow with the verdict, and Orchestrator's answer comes meanwhile: the verdict stands."""
+        async with bench(binding=FINDABLE) as it:
+            found = pending()
+            it.upstream.on_start, it.upstream.on_reconcile = [AMBIGUOUS], [found]
+            job_id = await it.followed()
+            doubt = await it.until(job_id, State.UNKNOWN)
+            await asyncio.sleep(2)
+            release = it.store.hang("save")
+            await it.store.give_verdict(job_id, Verdict(Fate.ENDED, since=doubt.changed, outcome=OK))
+            heeding = it.tasks.spawn(it.driver.heed([job_id]))
+            await asyncio.sleep(0.1)
+            found.set_result(FOUND)
+            await asyncio.sleep(0.1)
+            release.set()
+            await heeding
+            await asyncio.sleep(1)
+            job = await it.saved(job_id)
+            assert (job.state, job.upstream_key, it.failed) == (State.SUCCEEDED, None, [])
 
     async def test_a_verdict_on_another_doubt_is_none(self):
         """It may have been given on what was found out meanwhile."""
