@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import msgspec
 
 from gateway.caller.links import JobUrls
 from gateway.core.job import Job, State, Stopping
 from gateway.core.policy import Policy
+from gateway.core.timestamps import timestamp
 from gateway.core.timing import poll_interval
 
 _NEVER_SOONER = 1
@@ -109,7 +108,4 @@ def _eta(job: Job, policy: Policy) -> int | None:
 
 
 def _time(at: int | None) -> str | None:
-    if at is None:
-        return None
-    moment = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else timestamp(at)

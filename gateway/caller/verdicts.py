@@ -19,12 +19,11 @@ import msgspec
 
 from gateway.core.arguments import BadArguments, NotJson, scan
 from gateway.core.errors import BadVerdict
-from gateway.core.exchange import Headers
+from gateway.core.exchange import BODILESS, Headers
 from gateway.core.job import Outcome
 from gateway.core.outcome import end_to_end
 
 _JSON = ("Content-Type", "application/json")
-_NO_BODY = frozenset({204, 205, 304})
 
 # RFC 9110 5.1 and 5.5: what may be written as a field without changing how the next one is read.
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -61,7 +60,7 @@ class HasEnded(msgspec.Struct, frozen=True, tag_field="verdict", tag="ended", fo
             body, typed = _text(bytes(self.body))
             if typed and not any(name.lower() == "content-type" for name, _ in headers):
                 headers = (_JSON, *headers)
-        if body and self.status in _NO_BODY:
+        if body and self.status in BODILESS:
             raise BadVerdict(f"an answer of {self.status} has no body")
         return Outcome(self.status, end_to_end(headers), body)
 

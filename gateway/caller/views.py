@@ -7,7 +7,7 @@ from gateway.caller.monitor import monitor, operator_monitor
 from gateway.caller.port import Call, ProblemReply, Reply, Step, Wait
 from gateway.core.errors import CancelUnavailable, ResultNotReady
 from gateway.core.job import Job, State
-from gateway.core.reach import cancelable
+from gateway.core.reach import NO_WAY, cancelable
 
 
 def show(job: Job, call: Call, now: int) -> Step:
@@ -25,7 +25,7 @@ def canceling(job: Job, call: Call, now: int) -> Step:
         return Reply(200, (JSON,), _monitor(job, call))
     if not cancelable(job, call.policy):
         # It was not started yet when it was asked for, and now it is.
-        return ProblemReply(CancelUnavailable("API triggers give no way to stop a job that was started", job_id=job.id))
+        return ProblemReply(CancelUnavailable(NO_WAY, job_id=job.id))
     # One that was not started yet ends at once.
     if now < call.until and (not job.cancel_requested or job.state is State.ACCEPTED):
         return Wait(call.until)

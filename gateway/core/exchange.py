@@ -12,6 +12,9 @@ import msgspec
 Headers = tuple[tuple[str, str], ...]
 """Field lines in wire order, names as received, values as latin-1 text."""
 
+BODILESS = frozenset({204, 205, 304})
+"""Statuses whose answers have no body (RFC 9110 6.4.1)."""
+
 
 def is_json(content_type: str | None) -> bool:
     """Whether a Content-Type says JSON (RFC 6839 for `+json`)."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import enum
 import re
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -163,11 +162,6 @@ def place(job: Job, binding: Binding) -> tuple[str | None, str | None]:
     """Return the folder of a job and the trigger's path in it; under pass-through, a route is called by its path."""
     folder, slug = trigger_place(job.route) if job.route.startswith("/t/") else (None, None)
     return binding.folder or folder, binding.slug or slug
-
-
-def timestamp(at: int) -> str:
-    """Return a time (ms) as OData writes it."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
 
 
 # What is answered.

@@ -6,6 +6,9 @@ from gateway.core.job import Job, State
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import Policy
 
+NO_WAY = "API triggers give no way to stop a job that was started"
+"""Why it cannot be stopped."""
+
 
 def findable(job: Job, policy: Policy) -> bool:
     """Whether the Jobs API can tell of the job: by its key, or by what its start carried."""

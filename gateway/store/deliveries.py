@@ -9,7 +9,7 @@ from gateway.core.delivery import MOST_OF_A_JOB, SPAN, Delivery, DeliveryState
 from gateway.core.ids import PARTITIONS, partition_of
 from gateway.store.codec import decode_delivery, encode
 from gateway.store.edge import mapped, readable, text
-from gateway.store.port import Attached, DeadLetters, DeliveryRow, Place, Saved
+from gateway.store.port import Attached, Cursor, DeadLetters, DeliveryRow, Saved
 from gateway.store.scripts import Argument, Script
 from gateway.store.verbs import Verbs
 
@@ -94,7 +94,7 @@ class DeliveryVerbs(Verbs):
             return None
         return DeliveryRow(readable(decode_delivery, record), None if follower is None else text(follower))
 
-    async def dead_letters(self, state: DeliveryState, *, limit: int, after: Place | None = None) -> DeadLetters:
+    async def dead_letters(self, state: DeliveryState, *, limit: int, after: Cursor | None = None) -> DeadLetters:
         """See the port. Each partition is asked for as many as are wanted in all, since all of them may be there."""
         with mapped():
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -105,7 +105,7 @@ class DeliveryVerbs(Verbs):
                     below = "+inf" if after is None else f"({after[0]}"
                     pipe.zrevrangebyscore(key, below, "-inf", start=0, num=limit, withscores=True)
                 answers = await pipe.execute()
-        places = sorted(_places(answers), reverse=True)
+        places = sorted(_standing(answers), reverse=True)
         page = [place for place in places if after is None or place < after][:limit]
         found = await self._records([delivery_id for _, delivery_id in page])
         return DeadLetters(tuple(found), page[-1] if len(page) == limit else None)
@@ -135,7 +135,7 @@ class DeliveryVerbs(Verbs):
             await self._redis.delete(self._keys.silent(receiver))
 
 
-def _places(answers: Sequence[Sequence[tuple[bytes, float]]]) -> Iterator[Place]:
+def _standing(answers: Sequence[Sequence[tuple[bytes, float]]]) -> Iterator[Cursor]:
     for answer in answers:
         for member, score in answer:
             yield int(score), member.decode()

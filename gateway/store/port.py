@@ -151,7 +151,7 @@ class DeliveryRow(msgspec.Struct, frozen=True):
     follower: str | None
 
 
-Place = tuple[int, str]
+Cursor = tuple[int, str]
 """Where a delivery stands among the dead ones: when it was given up (ms), and its id."""
 
 
@@ -159,7 +159,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
     """Deliveries that were given up, the newest first, and where the next page begins; None after the last."""
 
     deliveries: tuple[Delivery, ...]
-    next: Place | None
+    next: Cursor | None
 
 
 class Canceling(enum.Enum):
@@ -282,7 +282,7 @@ class Store(Protocol):
         """Return a delivery as it stands; None if it is not kept."""
         ...
 
-    async def dead_letters(self, state: DeliveryState, *, limit: int, after: Place | None = None) -> DeadLetters:
+    async def dead_letters(self, state: DeliveryState, *, limit: int, after: Cursor | None = None) -> DeadLetters:
         """Return the deliveries that were given up in `state`, as long as they are kept."""
         ...
 

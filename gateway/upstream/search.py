@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from gateway.core.job import Job
-from gateway.core.jobs_api import argument_of, place, timestamp
+from gateway.core.jobs_api import argument_of, place
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import MINUTE, Binding
+from gateway.core.timestamps import timestamp
 from gateway.upstream.budget import Budget
 from gateway.upstream.listing import Listing, Place, Trouble
 from gateway.upstream.metadata import TriggerIds

@@ -25,7 +25,7 @@ from gateway.core.errors import (
 from gateway.core.job import Job, State
 from gateway.core.jobs_api import place
 from gateway.core.policy import SECOND
-from gateway.core.reach import cancelable
+from gateway.core.reach import NO_WAY, cancelable
 from gateway.core.verdict import Fate, Verdict
 from gateway.store.port import Canceling, Gone
 from gateway.web import cors, shares
@@ -124,7 +124,7 @@ async def _cancel(request: web.Request, job: Job, share: int) -> web.StreamRespo
 def check_cancelable(gateway: Gateway, job: Job) -> None:
     """Raise `CancelUnavailable` where nothing that may be called can cancel `job`."""
     if not cancelable(job, gateway.policies.policy(job.route)):
-        raise CancelUnavailable("API triggers give no way to stop a job that was started", job_id=job.id)
+        raise CancelUnavailable(NO_WAY, job_id=job.id)
 
 
 def check_asked(asked: Canceling, job_id: str) -> None:

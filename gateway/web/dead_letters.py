@@ -14,7 +14,7 @@ from aiohttp import web
 from gateway.auth.principal import anonymous
 from gateway.core.delivery import DeliveryState
 from gateway.core.errors import BadRequest, NotFound
-from gateway.store.port import Place
+from gateway.store.port import Cursor
 from gateway.web import callbacks, delivery_views
 from gateway.web.gateway import GATEWAY
 
@@ -31,7 +31,7 @@ async def show(request: web.Request) -> web.Response:
     if state is None:
         raise BadRequest(f"`status` is one of {', '.join(_DEAD)}")
     found = await request.app[GATEWAY].callbacks.dead(
-        state, limit=_limit(query.get("limit")), after=_place(query.get("cursor"))
+        state, limit=_limit(query.get("limit")), after=_cursor(query.get("cursor"))
     )
     return callbacks.answer(
         200,
@@ -65,10 +65,10 @@ def _limit(value: str | None) -> int:
     return int(value)
 
 
-def _place(cursor: str | None) -> Place | None:
-    if cursor is None:
+def _cursor(value: str | None) -> Cursor | None:
+    if value is None:
         return None
-    match = _CURSOR.fullmatch(cursor)
+    match = _CURSOR.fullmatch(value)
     if match is None:
         raise BadRequest("`cursor` is the `next` of a page before")
     return int(match["at"]), match["id"]

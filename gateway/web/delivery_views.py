@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.core.delivery import Attempt, Delivery, DeliveryState
+from gateway.core.timestamps import timestamp
 
 _WAITING = "waiting"
 """Not a state of its own: the delivery is pending, and the job has not ended."""
@@ -19,8 +19,8 @@ def of_owner(delivery: Delivery, *, waits: bool) -> dict[str, object]:
         "job": delivery.job_id,
         "url": delivery.url,
         "status": _WAITING if waits else delivery.state.value,
-        "created": _time(delivery.created),
-        "due": _time(delivery.due) if pending and not waits else None,
+        "created": timestamp(delivery.created),
+        "due": timestamp(delivery.due) if pending and not waits else None,
         "made": delivery.made,
         "attempts": [_attempt(attempt) for attempt in delivery.attempts],
     }
@@ -38,14 +38,9 @@ def of_operator(delivery: Delivery) -> dict[str, object]:
 
 def _attempt(attempt: Attempt) -> dict[str, object]:
     return {
-        "at": _time(attempt.at),
+        "at": timestamp(attempt.at),
         "took": attempt.took,
         "status": attempt.status,
         "error": attempt.error,
         "answer": attempt.answer,
     }
-
-
-def _time(at: int) -> str:
-    moment = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,7 +8,7 @@ from multidict import CIMultiDict
 from gateway.caller.links import JobUrls
 from gateway.core import problem_details
 from gateway.core.errors import Problem
-from gateway.core.exchange import Headers
+from gateway.core.exchange import BODILESS, Headers
 from gateway.core.job import Job, OutcomeHead
 
 NO_STORE = ("Cache-Control", "no-store")
@@ -17,7 +17,6 @@ UNTYPED: web.ResponseKey[bool] = web.ResponseKey("untyped", bool)
 
 _UNAVAILABLE = 503
 """It passes: a store comes back, another replica takes over (RFC 9110 15.6.4)."""
-_NO_BODY = frozenset({204, 205, 304})
 
 
 def about_job(job_id: str, urls: JobUrls, applied: str | None = None) -> Headers:
@@ -34,7 +33,7 @@ def for_operator(job_id: str) -> Headers:
 def response(status: int, headers: Headers, body: bytes) -> web.Response:
     """Return a response; bodies of statuses that have none are left out (RFC 9110 6.4.1)."""
     fields = CIMultiDict((name, _writable(value)) for name, value in headers)
-    answer = web.Response(status=status, headers=fields, body=None if status in _NO_BODY else body)
+    answer = web.Response(status=status, headers=fields, body=None if status in BODILESS else body)
     answer[UNTYPED] = "Content-Type" not in fields
     return answer
 

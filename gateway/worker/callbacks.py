@@ -15,7 +15,7 @@ from gateway.core.delivery import MOST_OF_A_JOB, SPAN, Delivery, DeliveryState, 
 from gateway.core.errors import BadCallback, JobExpired, JobUnavailable, NotFound, ResultNotReady
 from gateway.core.ids import is_id
 from gateway.core.job import Job
-from gateway.store.port import Attached, DeadLetters, Gone, Place, Saved, Store
+from gateway.store.port import Attached, Cursor, DeadLetters, Gone, Saved, Store
 from gateway.worker import outages
 from gateway.worker.clock import Clock
 from gateway.worker.guard import Guard, Refused
@@ -166,7 +166,7 @@ class Callbacks:
         finally:
             self._follow(delivery, follower)
 
-    async def dead(self, state: DeliveryState, *, limit: int, after: Place | None) -> DeadLetters:
+    async def dead(self, state: DeliveryState, *, limit: int, after: Cursor | None) -> DeadLetters:
         """Return deliveries that were given up in `state`, the newest first. Raises `StoreUnavailable`."""
         with outages.told():
             return await self._store.dead_letters(state, limit=limit, after=after)

@@ -21,7 +21,6 @@ from gateway.core.jobs_api import (
     place,
     start_request,
     succeeded,
-    timestamp,
     trigger_place,
 )
 from gateway.core.modes import CallerMode, UpstreamMode
@@ -99,11 +98,6 @@ def test_where_a_job_is():
     assert place(record, Binding()) == ("f", "a/b")
     assert place(record, Binding(folder="g", slug="s")) == ("g", "s")
     assert place(record.with_(route="invoices"), Binding()) == (None, None)
-
-
-def test_times_are_written_in_utc():
-    """Milliseconds and a Z."""
-    assert timestamp(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
 
 
 def test_a_start_that_made_one_job_is_followed():
