@@ -9,6 +9,7 @@ Problem
 │   ├── ModeNotAllowed        400  mode-not-allowed
 │   ├── BadCallback           400  bad-callback-url
 │   ├── CancelUnavailable     400  cancel-unavailable
+│   ├── BadVerdict            400  bad-verdict
 │   ├── CredentialMissing     401  credential-missing
 │   ├── SignatureInvalid      401  signature-invalid
 │   ├── CredentialUnproven    403  credential-unproven
@@ -20,14 +21,13 @@ Problem
 │   ├── MethodNotAllowed      405  method-not-allowed
 │   ├── NotAcceptable         406  not-acceptable
 │   ├── ResultNotReady        409  result-not-ready
-│   ├── JobExpired            410  job-expired
-│   ├── BodyTooLarge          413  body-too-large
-│   ├── KeyReused             422  idempotency-key-reused
-│   ├── HeadersTooLarge       431  headers-too-large
 │   ├── AlreadyEnded          409  already-ended
 │   ├── JobShared             409  job-shared
 │   ├── NotUnknown            409  not-unknown
-│   └── BadVerdict            400  bad-verdict
+│   ├── JobExpired            410  job-expired
+│   ├── BodyTooLarge          413  body-too-large
+│   ├── KeyReused             422  idempotency-key-reused
+│   └── HeadersTooLarge       431  headers-too-large
 ├── JobProblem                         the job is at fault, or time is
 │   ├── JobCanceled           409  job-canceled
 │   ├── WaitTimeout           504  wait-timeout
@@ -143,22 +143,28 @@ class CancelUnavailable(CallerProblem):
     status, code, title = 400, "cancel-unavailable", "This job cannot be canceled from here"
 
 
+class BadVerdict(CallerProblem):
+    """A verdict that cannot be understood, or not be carried out here."""
+
+    status, code, title = 400, "bad-verdict", "The verdict cannot be understood"
+
+
 class CredentialMissing(CallerProblem):
     """The call needs a bearer token."""
 
     status, code, title = 401, "credential-missing", "The call needs a bearer token"
 
 
-class CredentialUnproven(CallerProblem):
-    """The token claims to be the job's owner, and the upstream has not confirmed it yet."""
-
-    status, code, title = 403, "credential-unproven", "The upstream has not accepted this token yet"
-
-
 class SignatureInvalid(CallerProblem):
     """A webhook is not signed with a secret that is known here."""
 
     status, code, title = 401, "signature-invalid", "The signature is missing or wrong"
+
+
+class CredentialUnproven(CallerProblem):
+    """The token claims to be the job's owner, and the upstream has not confirmed it yet."""
+
+    status, code, title = 403, "credential-unproven", "The upstream has not accepted this token yet"
 
 
 class OperatorsOnly(CallerProblem):
@@ -209,6 +215,24 @@ class ResultNotReady(CallerProblem):
     status, code, title, retryable = 409, "result-not-ready", "The job has not ended yet", True
 
 
+class AlreadyEnded(CallerProblem):
+    """What was asked for makes sense for a live job only."""
+
+    status, code, title = 409, "already-ended", "The job has ended"
+
+
+class JobShared(CallerProblem):
+    """Several calls share the job, and it is not said whose share is given up."""
+
+    status, code, title = 409, "job-shared", "Other calls share this job"
+
+
+class NotUnknown(CallerProblem):
+    """A verdict was given on a job that needs none."""
+
+    status, code, title = 409, "not-unknown", "The job's fate is not in doubt"
+
+
 class JobExpired(CallerProblem):
     """The job is over, and its record is gone."""
 
@@ -231,30 +255,6 @@ class HeadersTooLarge(CallerProblem):
     """The header section is over the limit."""
 
     status, code, title = 431, "headers-too-large", "The header section is over the limit"
-
-
-class AlreadyEnded(CallerProblem):
-    """What was asked for makes sense for a live job only."""
-
-    status, code, title = 409, "already-ended", "The job has ended"
-
-
-class JobShared(CallerProblem):
-    """Several calls share the job, and it is not said whose share is given up."""
-
-    status, code, title = 409, "job-shared", "Other calls share this job"
-
-
-class NotUnknown(CallerProblem):
-    """A verdict was given on a job that needs none."""
-
-    status, code, title = 409, "not-unknown", "The job's fate is not in doubt"
-
-
-class BadVerdict(CallerProblem):
-    """A verdict that cannot be understood, or not be carried out here."""
-
-    status, code, title = 400, "bad-verdict", "The verdict cannot be understood"
 
 
 class JobCanceled(JobProblem):

@@ -9,7 +9,7 @@ import random
 from gateway.core.modes import CallerMode
 from tests.e2e.support import calling, receiving
 from tests.replicas.clients import Client
-from tests.support.front import front_of
+from tests.support.balancer import balanced
 from tests.support.replicas import Replicas, outcome_of, replicas
 
 CALLERS = 200
@@ -33,8 +33,8 @@ async def test_a_rolling_restart_fails_nobody(tmp_path, redis_url):
     async with (
         receiving() as receiver,
         replicas(redis_url, tmp_path, settings=SETTINGS) as it,
-        front_of([("127.0.0.1", replica.port) for replica in it.each]) as front,
-        calling(front.url) as caller,
+        balanced([("127.0.0.1", replica.port) for replica in it.each]) as balancer,
+        calling(balancer.url) as caller,
     ):
         modes = itertools.cycle(CallerMode)
         clients = [
@@ -58,7 +58,7 @@ async def test_a_rolling_restart_fails_nobody(tmp_path, redis_url):
         # A busy machine restarts slowly, and jobs end meanwhile: [190, 135, 128] where it has nothing else to do.
         assert sum(restarting.result()) > CALLERS, restarting.result()
         assert took < 60
-        assert front.refused == 0
+        assert balancer.refused == 0
 
 
 async def test_killing_one_after_the_other_fails_nobody(tmp_path, redis_url):
@@ -67,8 +67,8 @@ async def test_killing_one_after_the_other_fails_nobody(tmp_path, redis_url):
     async with (
         receiving() as receiver,
         replicas(redis_url, tmp_path, settings=SETTINGS) as it,
-        front_of([("127.0.0.1", replica.port) for replica in it.each]) as front,
-        calling(front.url) as caller,
+        balanced([("127.0.0.1", replica.port) for replica in it.each]) as balancer,
+        calling(balancer.url) as caller,
     ):
         modes = itertools.cycle(CallerMode)
         clients = [

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 Backend = tuple[str, int]
 
 
-class Front:
+class Balancer:
     """Spreads connections over `backends`. Counts those that no backend took in `refused`."""
 
     def __init__(self, backends: Sequence[Backend]) -> None:
@@ -72,13 +72,13 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextlib.asynccontextmanager
-async def front_of(backends: Sequence[Backend]) -> AsyncIterator[Front]:
+async def balanced(backends: Sequence[Backend]) -> AsyncIterator[Balancer]:
     """Listen on a free loopback port in front of `backends`."""
-    front = Front(backends)
-    server = await asyncio.start_server(front._serve, "127.0.0.1", 0, backlog=1024)
-    front.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    balancer = Balancer(backends)
+    server = await asyncio.start_server(balancer._serve, "127.0.0.1", 0, backlog=1024)
+    balancer.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield front
+        yield balancer
     finally:
         server.close()
-        await front.close()
+        await balancer.close()
