@@ -1,4 +1,4 @@
-"""The composition root: settings in, a running gateway out. Nothing but the command line imports it."""
+"""The composition root: settings in, a running gateway out. Nowhere else are concrete adapters named."""
 
 from gateway.app.lifecycle import running, serve
 

@@ -1,4 +1,4 @@
-"""The parts of one gateway: the only module that names concrete adapters."""
+"""The parts of one gateway, and how they are put together."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.errors import Fault, Key
-from gateway.config.model import GatewayKeys, JobsApiKeys, RouteKeys, UpstreamKeys
+from gateway.config.model import GatewayKeys, JobsApiKeys, UpstreamKeys
+from gateway.config.routes import RouteKeys
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import OnDisconnect, Policy, SameCall
 from gateway.core.reach import stoppable

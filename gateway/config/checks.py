@@ -11,7 +11,8 @@ import msgspec
 from gateway.config import bindings
 from gateway.config.errors import Fault, Key
 from gateway.config.mapping import callbacks, keyring_given, policy, route_name
-from gateway.config.model import GatewayKeys, PolicyKeys, RouteKeys, StoreKeys
+from gateway.config.model import GatewayKeys, StoreKeys
+from gateway.config.routes import PolicyKeys, RouteKeys
 from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.core.policy import Policy
 from gateway.store.address import Address, Topology, parse

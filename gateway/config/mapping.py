@@ -10,17 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.auth.settings import AuthSettings
-from gateway.config.model import (
-    DRAIN_NOTICE,
-    RECONCILE_WAIT,
-    ROUTE_START_RETRY,
-    CallbackKeys,
-    GatewayKeys,
-    JobsApiKeys,
-    OAuthKeys,
-    PolicyKeys,
-    RouteKeys,
-)
+from gateway.config.model import DRAIN_NOTICE, CallbackKeys, GatewayKeys, JobsApiKeys, OAuthKeys
+from gateway.config.routes import RECONCILE_WAIT, ROUTE_START_RETRY, PolicyKeys, RouteKeys
 from gateway.core.jobs_api import trigger_place
 from gateway.core.modes import CallerMode
 from gateway.core.policy import Binding, Deduplicate, Pace, Policy

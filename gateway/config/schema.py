@@ -11,7 +11,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from gateway.config.model import GatewayKeys, PolicyKeys, RouteKeys
+from gateway.config.model import GatewayKeys
+from gateway.config.routes import PolicyKeys, RouteKeys
 
 
 def json_schema() -> dict[str, Any]:

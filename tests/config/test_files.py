@@ -9,7 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from gateway.config import load
-from gateway.config.model import RECONCILE_WAIT, GatewayKeys, sections
+from gateway.config.model import GatewayKeys, sections
+from gateway.config.routes import RECONCILE_WAIT
 from gateway.config.schema import json_schema
 from gateway.core.modes import CallerMode
 from gateway.core.policy import SameCall
