@@ -25,10 +25,11 @@ from gateway.worker.entry import Entry
 from gateway.worker.feed import Feed
 from gateway.worker.inbox import Inbox
 from gateway.worker.performer import Performer
-from gateway.worker.port import Observer, Policies, Upstream, Vault
+from gateway.worker.port import Observer, Policies, Upstream
 from gateway.worker.saver import Saver
 from gateway.worker.schedule import Schedule
 from gateway.worker.tasks import Tasks
+from gateway.worker.vault import Vault
 
 _AFTER_LAPSE = 1 * SECOND
 
@@ -40,6 +41,9 @@ _LONGEST_PAUSE = 5 * MINUTE
 
 _BATCH = 500
 """Jobs that the store is asked about in one go."""
+
+_OWN_ENDS = e.GaveUp | e.Canceled | e.VerdictMissed
+"""Ends that the gateway makes. A replica that has lost the job may come to one when another knows of a real one."""
 
 
 class Driver:
@@ -113,7 +117,7 @@ class Driver:
         if entry.job.upstream_key is not None:
             self._by_key[entry.job.upstream_key.lower()] = stored.job.id
         self._feed.publish(stored.job)
-        suspect = stored.taken > _SUSPECT
+        suspect = stored.taken > _SUSPECT and not self._only_concludes(entry)
         if suspect:
             # It may be what ended those who followed it: then it ends no more of us than one at a time, and seldom.
             pause = min(SECOND << min(stored.taken - _SUSPECT, 10), _LONGEST_PAUSE)
@@ -125,6 +129,10 @@ class Driver:
             self._tasks.spawn(heeding, name=f"requests of {stored.job.id}")
         # Something may have been asked after the store had named us its follower, and before we knew.
         self._inbox.begin(stored.job.id)
+
+    def _only_concludes(self, entry: Entry) -> bool:
+        """Whether nothing is to be done for a job but to draw a conclusion: that ends no replica."""
+        return isinstance(plan(entry.job, self._policy(entry), self._clock.now()), Conclude)
 
     def refollow(self, stored: Stored, follower: str) -> None:
         """Go on under a new incarnation with a job that was still to be had after the lease had run out."""
@@ -352,7 +360,8 @@ class Driver:
         saving = self._begin_save(entry)
         if entry.job.state is not before.state:
             # Nobody is answered by a new leg alone: it is saved while it is already read.
-            unsaved_for = None if and_wait or _known_here_alone(entry) else self._answer_unsaved
+            sure = not isinstance(event, _OWN_ENDS) or self._holds(entry.follower)
+            unsaved_for = None if and_wait or _known_here_alone(entry) or not sure else self._answer_unsaved
             await asyncio.wait({saving}, timeout=unsaved_for)
         if self._follows(entry):
             self._feed.publish(entry.job, entry.body)

@@ -374,6 +374,17 @@ class TestSuspects:
             await it.until(stored.job.id, State.SUCCEEDED)
             assert pause * SECOND <= elapsed() <= pause * SECOND + 150
 
+    async def test_one_that_waits_for_its_time_is_none(self):
+        """Nothing is done for a job in doubt that nobody can find: it does not end those who wait with it."""
+        async with bench(unknown_ttl=MINUTE) as it:
+            stored = await it.inherited(State.STARTING)
+            it.driver.follow(Stored(stored.job, None, stored.credential, taken=60), ME)
+            await it.until(stored.job.id, State.UNKNOWN)
+            assert elapsed() <= SECOND
+            it.driver.follow(Stored(await it.saved(stored.job.id), None, stored.credential, taken=60), ME)
+            await it.until(stored.job.id, State.EXPIRED)
+            assert MINUTE <= elapsed() <= MINUTE + SECOND
+
     async def test_what_was_asked_of_one_is_done_when_its_pause_is_over(self):
         """Canceling it is what an operator would do: the request is not forgotten, and does not end the pause."""
         async with bench(binding=FINDABLE, pace=SLOW) as it:
