@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 from tests.chaos.checks.limits import beyond_disowning, refused_by_all
 from tests.chaos.history import Record
+from tests.chaos.settings import FOUND
 from tests.chaos.view import View, Violation, end_of_record
 
 _READS_A_SECOND = 12
+_INSPECTIONS = 60
+"""Reads of a job by those who look for another one, whose start is in doubt."""
 _READS_MORE = 12
 """Beyond what the time allows: reads whose answer was lost, and those of whoever took the job over."""
 
@@ -58,6 +61,8 @@ def bounded_reads(view: View) -> Iterator[Violation]:
         records = [view.records[job] for job in view.jobs.get(call, ()) if job in view.records]
         lived = [(record.finished - record.created) / 1000 for record in records if record.finished is not None]
         allowed = sum(lived) * _READS_A_SECOND + _READS_MORE
+        if view.calls[call].route in FOUND:
+            allowed += _INSPECTIONS
         if records and counted.reads > allowed:
             what = f"{counted.reads} reads, at most {allowed:.0f} expected"
             yield Violation("I11 reads", what, call, records[0].job)
