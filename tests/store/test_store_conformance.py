@@ -103,6 +103,16 @@ async def test_a_job_that_moved_on_is_not_replaced_by_its_beginning(store, key):
 # --- read ---
 
 
+async def test_a_job_that_is_over_does_not_begin_again(store):
+    """Its record is erased and its key free; a creation of the same id that comes late finds its tombstone."""
+    row = await created(store, job(key=KEY), fingerprint=PRINT)
+    await store.save(save_of(end(row), key_keep=0), "a")
+    assert await store.erase(row.id)
+    assert await store.holder(KEY, partition_of(row.id)) is None
+    assert await store.create(new(row, fingerprint=PRINT), "a", keep=KEEP) == Held(row.id)
+    assert await store.read(row.id) is Gone.TOMBSTONE
+
+
 async def test_a_job_that_never_was(store):
     """No record, no tombstone, no body, no credential."""
     nobody = job().id

@@ -681,6 +681,24 @@ async def test_a_start_waits_for_the_lease():
         assert len(it.upstream.starts) == 1
 
 
+@pytest.mark.parametrize("holds", [True, False])
+async def test_an_end_of_the_gateway_s_own_is_told_from_memory_under_a_lease_alone(holds: bool):
+    """Without one, another replica may follow the job by now, and know how it really ended."""
+    async with bench(pace=PACE) as it:
+        it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [RUNNING]
+        job_id = await it.followed(deadline=it.clock.now() + MINUTE)
+        await it.until(job_id, State.RUNNING)
+        it.holds = holds
+        release = it.store.hang("save")
+        with it.feed.subscribed(job_id) as topic:
+            await asyncio.sleep(120)
+            assert (topic.job is not None and topic.job.state is State.FAILED) is holds
+            release.set()
+            await asyncio.sleep(1)
+            assert topic.job is not None
+            assert topic.job.state is State.FAILED
+
+
 async def test_a_start_under_a_former_name_waits_too():
     """The replica has a lease again, and has yet to learn which jobs of its former name are others' by now."""
     async with bench() as it:

@@ -194,6 +194,7 @@ class TestStoreDown:
             it.store.deaf.add("create")
             with pytest.raises(StoreUnavailable):
                 await intake.accept(order())
+            await asyncio.sleep(0.1)  # The first try to end it is made, and its reply lost as well.
             it.store.deaf.clear()
             async for rows in it.store.inner.take_over(ME, "me-again"):
                 for row in rows:
