@@ -18,7 +18,9 @@ from gateway.worker.driver import Driver
 from gateway.worker.port import Policies
 
 _BUDGET = 60
-"""Jobs made due by hints that name no job, a minute."""
+"""Jobs made due by hints that name no job, or such hints in vain, a minute."""
+_DUE = frozenset({State.RUNNING, State.UNKNOWN})
+
 _AT_ONCE = 10
 """Of them by one hint."""
 
@@ -45,15 +47,23 @@ class Hints:
         room = min(_AT_ONCE, int(self._refilled()))
         if room == 0:
             return
-        concerned = (job for job in self._driver.followed() if self._may_be_meant(job, folder))
+        there: dict[str, bool] = {}
+        concerned = [job for job in self._driver.followed() if self._may_be_meant(job, folder, there)]
+        # Looking through all that is followed has its price, found or not: most of a tenant's jobs are not ours.
+        self._left -= max(1, min(room, len(concerned)))
         for job in heapq.nsmallest(room, concerned, key=lambda job: job.progress.read_at):
-            self._left -= 1
             self._driver.hurry(job.id)
 
-    def _may_be_meant(self, job: Job, folder: str | None) -> bool:
+    def _may_be_meant(self, job: Job, folder: str | None, there: dict[str, bool]) -> bool:
+        """Whether `job` may be the one. `there`: what is known of routes so far."""
         # A job whose key is known would have been named.
-        if job.state not in {State.RUNNING, State.UNKNOWN} or job.upstream_key is not None:
+        if job.upstream_key is not None or job.state not in _DUE:
             return False
+        if (known := there.get(job.route)) is None:
+            known = there[job.route] = self._is_there(job, folder)
+        return known
+
+    def _is_there(self, job: Job, folder: str | None) -> bool:
         own, _ = place(job, self._policies.policy(job.route).binding)
         # A route may have its folder by name, which no event tells.
         return folder is None or own is None or not is_guid(own) or own.lower() == folder.lower()

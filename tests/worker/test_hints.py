@@ -72,6 +72,27 @@ async def test_another_folder_s_are_not():
         assert it.upstream.reads == []
 
 
+async def test_a_flood_of_ends_of_others_jobs_costs_little(monkeypatch: pytest.MonkeyPatch):
+    """Orchestrator tells of all jobs of a tenant: looking through what is followed here is rationed too."""
+    async with bench(pace=SLOW, binding=Binding(folder=FOLDER)) as it:
+        await running(it, 3)
+        take, looks, followed = hints(it), 0, it.driver.followed
+
+        def counted():
+            nonlocal looks
+            looks += 1
+            return followed()
+
+        monkeypatch.setattr(it.driver, "followed", counted)
+        for _ in range(1_000):
+            take(Hint(folder=KEY))
+        assert looks == 60
+        await asyncio.sleep(60)
+        take(Hint(folder=FOLDER))
+        await asyncio.sleep(1)
+        assert len(it.upstream.reads) == 3
+
+
 async def test_under_pass_through_the_folder_is_in_the_route():
     """Its name is the trigger's path."""
     async with bench(pace=SLOW) as it:
