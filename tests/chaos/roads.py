@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.chaos.settings import Settings
 from tests.chaos.view import TERMINAL
 
 _AT_ONCE = 12
+_EVERYWHERE = 400
 _TRIES = 20
 _AGAIN = 0.5
 _PROMPTLY = 0.5
@@ -30,7 +32,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Roads:
-    """Reads jobs once all is healed. `thorough`: every road from every replica; else two, and the others from one."""
+    """Reads jobs once all is healed: by every road, some hundreds of them from every replica."""
 
     def __init__(self, settings: Settings, exchanges: Exchanges, tokens: dict[str, str], random: Random) -> None:
         self._settings = settings
@@ -38,42 +40,42 @@ class Roads:
         self._tokens = tokens
         self._random = random
 
-    async def read_all(self, jobs: list[Known], *, thorough: bool) -> None:
+    async def read_all(self, jobs: list[Known]) -> None:
         """Read every job."""
+        everywhere = {known.record.job for known in self._random.sample(jobs, min(len(jobs), _EVERYWHERE))}
         queue = iter(jobs)
         async with asyncio.TaskGroup() as group:
             for _ in range(_AT_ONCE):
-                group.create_task(self._work(queue, thorough=thorough))
+                group.create_task(self._work(queue, everywhere))
 
     async def unknown(self) -> None:
         """Ask for a job that there is not, as a stranger asks for one that there is."""
         await self._get("nobody", "stranger", f"/-/jobs/{_STRANGE}", 0, "b", job=_STRANGE)
 
-    async def _work(self, queue, *, thorough: bool) -> None:
+    async def _work(self, queue: Iterator[Known], everywhere: set[str]) -> None:
+        replicas = list(self._exchanges.front.replicas)
         for known in queue:
-            await self._read(known, thorough=thorough)
+            asked = replicas if known.record.job in everywhere else [self._random.choice(replicas)]
+            await self._read(known, asked)
 
-    async def _read(self, known: Known, *, thorough: bool) -> None:
+    async def _read(self, known: Known, replicas: list[int]) -> None:
         job, call = known.record.job, known.call
         tag = call.call if call else "nobody"
         owner = call.token if call else "a"
-        if call is None and (await self._monitor(tag, job, 0, owner)).status == 404:
+        if call is None and (await self._monitor(tag, job, replicas[0], owner)).status == 404:
             owner = "b"
         if known.record.state not in TERMINAL:
             return  # Its roads would only be waited on, one after the other.
-        everywhere = list(self._exchanges.front.replicas)
-        for replica in everywhere:
+        for replica in replicas:
             await self._monitor(tag, job, replica, owner)
-            await self._get(tag, "result", f"/-/jobs/{job}/result", replica, owner, job=job)
-        for replica in everywhere if thorough else [self._random.choice(everywhere)]:
             await self._get(tag, "wait", f"/-/jobs/{job}/wait?hop=0", replica, owner, job=job)
             polled = await self._get(tag, "poll", f"/-/jobs/{job}/poll", replica, owner, job=job)
-            if polled.location is not None:
-                await self._get(tag, "result", polled.location, replica, owner, job=job)
+            result = polled.location or f"/-/jobs/{job}/result"
+            await self._get(tag, "result", result, self._random.choice(replicas), owner, job=job)
             await self._get(tag, "events", f"/-/jobs/{job}/events", replica, owner, job=job)
         if call is not None:
             stranger = "b" if owner == "a" else "a"
-            await self._get(tag, "stranger", f"/-/jobs/{job}", self._random.choice(everywhere), stranger, job=job)
+            await self._get(tag, "stranger", f"/-/jobs/{job}", self._random.choice(replicas), stranger, job=job)
             if call.repeatable and not known.record.frees_key:
                 await self._replay(call, job)
 

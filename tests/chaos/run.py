@@ -24,9 +24,6 @@ from tests.chaos.settings import Settings
 from tests.chaos.store_view import StoreView
 from tests.chaos.witness import witness
 
-_THOROUGH = 600
-"""Jobs up to which every road is read from every replica."""
-
 
 async def run(settings: Settings) -> list[Line]:
     """Do one run and return its history, which is also in `history.jsonl` in the run's directory."""
@@ -61,9 +58,8 @@ async def _in(cluster: Cluster, view: StoreView, history: History, settings: Set
         await _until_quiet(view, settings, history)
         await view.dump(history, tokens.values())
         roads = Roads(settings, exchanges, tokens, Random(f"{settings.seed} roads"))
-        known = _known(history.lines)
         await roads.unknown()
-        await roads.read_all(known, thorough=len(known) <= _THOROUGH)
+        await roads.read_all(_known(history.lines))
         await _count_upstream(cluster, history)
     await _end_all(cluster, history)
     _search_logs(cluster, history, tokens)
