@@ -62,9 +62,9 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether calls ask the simulator to go wrong."""
     patience: float = 45.0
     """How long a client goes on asking."""
-    settle: float = 90.0
+    settle: float = 330.0
     """How long the jobs may take to end after all is healed, besides `unknown_ttl`: one that was taken over again and
-    again is gone on with after a pause."""
+    again is gone on with after a pause, five minutes at most."""
 
     @property
     def planned(self) -> tuple[Step, ...]:

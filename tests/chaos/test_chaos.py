@@ -24,7 +24,7 @@ STOP_ONE = (Step(2.0, 0, Kind.STOP, 3.0),)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_no_job_is_lost_doubled_or_told_two_ways(seed, tmp_path):
     """Whatever is done to replicas, store, and the network between them."""
-    settings = Settings(seed=seed, seconds=40.0, directory=tmp_path, unknown_ttl=4.0)
+    settings = Settings(seed=seed, seconds=40.0, directory=tmp_path, unknown_ttl=4.0, settle=30.0)
     lines = await run(settings)
     violations = check(lines)
     report = summary(settings, lines, violations)
