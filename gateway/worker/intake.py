@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 import msgspec
 
@@ -20,6 +19,7 @@ from gateway.core.start import StartRequest
 from gateway.store.port import Created, Held, KeyTaken, NewJob, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
+from gateway.worker.vault import Vault
 
 _MOST_IN_DOUBT = 1_000
 """Calls at once of which it is not known whether the store has their jobs; each costs the store a try now and then."""
@@ -75,26 +75,6 @@ class Identity(msgspec.Struct, frozen=True):
     """For the scopes that end: how long after acceptance (ms) at least."""
 
 
-class Sealer(Protocol):
-    """What sealing an order needs."""
-
-    def seal_start(self, job_id: str, start: StartRequest) -> bytes:
-        """Seal a start request for a job."""
-        ...
-
-    def seal_credential(self, job_id: str, bearer: str) -> bytes:
-        """Seal a credential for a job."""
-        ...
-
-    def seal_subject(self, job_id: str, subject: str) -> bytes:
-        """Seal who is called back about a job."""
-        ...
-
-    def hash(self, purpose: str, *parts: str, age: int = 0) -> str:
-        """Return a keyed hash, 64 hexadecimal digits, by the newest key or an older one."""
-        ...
-
-
 class Intake:
     """Accepts orders.
 
@@ -107,7 +87,7 @@ class Intake:
         store: Store,
         driver: Driver,
         clock: Clock,
-        sealer: Sealer,
+        vault: Vault,
         *,
         naming: Callable[[], AbstractContextManager[str]],
         random: Callable[[int], bytes],
@@ -116,7 +96,7 @@ class Intake:
         self._store = store
         self._driver = driver
         self._clock = clock
-        self._sealer = sealer
+        self._vault = vault
         self._naming = naming
         self._random = random
         self._disown = disown
@@ -195,7 +175,7 @@ class Intake:
                 raise StoreUnavailable from error
             if holder is None:
                 continue
-            if holder.fingerprint != self._sealer.hash("arguments", order.arguments, age=age):
+            if holder.fingerprint != self._vault.hash("arguments", order.arguments, age=age):
                 raise KeyReused(_CHOOSE)
             return Accepted(holder.job_id, replayed=True)
         return None
@@ -203,16 +183,16 @@ class Intake:
     def _identity(self, order: Order, principal: str, age: int = 0) -> Identity | None:
         """Return what tells repetitions of the order: what its caller said, else what its route takes for one call."""
         if order.chosen_id is not None:
-            return Identity(self._sealer.hash("chosen-id", principal, order.chosen_id, age=age))
+            return Identity(self._vault.hash("chosen-id", principal, order.chosen_id, age=age))
         if order.idempotency_key is not None:
-            return Identity(self._sealer.hash("idempotency", principal, order.route, order.idempotency_key, age=age))
+            return Identity(self._vault.hash("idempotency", principal, order.route, order.idempotency_key, age=age))
         policy = order.policy
         if policy.deduplicate is None and not policy.coalesce:
             return None
         by = Deduplicate(0).by if policy.deduplicate is None else policy.deduplicate.by
         same = (principal if SameCall.CALLER in by else "", order.arguments if SameCall.ARGUMENTS in by else "")
         return Identity(
-            self._sealer.hash("same-call", order.route, *same, age=age),
+            self._vault.hash("same-call", order.route, *same, age=age),
             KeyScope.RUN if policy.coalesce else KeyScope.WINDOW,
             0 if policy.deduplicate is None else policy.deduplicate.window,
         )
@@ -249,8 +229,8 @@ class Intake:
         start = bound(order.start, job_id, policy.upstream_mode, policy.binding)
         return NewJob(
             job,
-            start=self._sealer.seal_start(job_id, start),
-            credential=None if order.bearer is None else self._sealer.seal_credential(job_id, order.bearer),
+            start=self._vault.seal_start(job_id, start),
+            credential=None if order.bearer is None else self._vault.seal_credential(job_id, order.bearer),
             operation=self._random(12).hex(),
             key_keep=identity.window if identity is not None and identity.scope is KeyScope.WINDOW else 0,
             joins=identity is not None and identity.scope is KeyScope.RUN,
@@ -259,11 +239,11 @@ class Intake:
     def _subject(self, job_id: str, order: Order) -> bytes:
         if order.callback_url is None or not order.subject:
             return b""
-        return self._sealer.seal_subject(job_id, order.subject)
+        return self._vault.seal_subject(job_id, order.subject)
 
     def _fingerprint(self, order: Order, identity: Identity) -> str:
         # What the route takes for one call is one call, whatever else differs.
-        return self._sealer.hash("arguments", order.arguments) if identity.scope is KeyScope.CALL else identity.key
+        return self._vault.hash("arguments", order.arguments) if identity.scope is KeyScope.CALL else identity.key
 
 
 def _partition(key: str) -> int:

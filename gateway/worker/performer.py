@@ -13,7 +13,8 @@ from gateway.core.plan import Read, Reconcile, Start, Stop, unsettled
 from gateway.core.start import StartRequest
 from gateway.store.port import Store, StoreDown
 from gateway.worker.entry import Entry
-from gateway.worker.port import Policies, Upstream, Vault
+from gateway.worker.port import Policies, Upstream
+from gateway.worker.vault import Vault
 
 
 class Performer:

@@ -44,26 +44,6 @@ class Upstream(Protocol):
         ...
 
 
-class Vault(Protocol):
-    """Opens and hides what the store may not know. What no key of the keyring opens is None, never an error."""
-
-    def open_start(self, job_id: str, sealed: bytes) -> StartRequest | None:
-        """Return the start request; None if no key opens it."""
-        ...
-
-    def conceal(self, job: Job) -> Job:
-        """Return the record as it is stored."""
-        ...
-
-    def reveal(self, job: Job) -> Job:
-        """Return the record as it is worked with."""
-        ...
-
-    def open_credential(self, job_id: str, sealed: bytes) -> str | None:
-        """Return the bearer; None if no key opens it."""
-        ...
-
-
 class Postman(Protocol):
     """Delivers outcomes to callback URLs."""
 

@@ -18,7 +18,8 @@ from gateway.core.retention import kept_for, key_kept_for
 from gateway.store.port import Save, Saved, SavedEnd, Store, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.entry import Entry
-from gateway.worker.port import Policies, Vault
+from gateway.worker.port import Policies
+from gateway.worker.vault import Vault
 
 _AGAIN = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between tries of a save; the last one repeats."""
