@@ -188,7 +188,8 @@ class TestStoreDown:
             assert [rows async for rows in it.store.inner.take_over(ME, "other")] == []
             assert it.upstream.starts == []
 
-    async def test_a_lease_that_was_lost_too(self):
+    @pytest.mark.parametrize("later", [0, 5])
+    async def test_a_lease_that_was_lost_too(self, later: int):
         """The job comes back to this replica under its new name, before it could be ended: it is not started."""
         async with door() as (it, intake):
             it.store.deaf.add("create")
@@ -196,9 +197,10 @@ class TestStoreDown:
                 await intake.accept(order())
             await asyncio.sleep(0.1)  # The first try to end it is made, and its reply lost as well.
             it.store.deaf.clear()
-            async for rows in it.store.inner.take_over(ME, "me-again"):
-                for row in rows:
-                    it.driver.refollow(row, "me-again")
+            taken = [row async for rows in it.store.inner.take_over(ME, "me-again") for row in rows]
+            await asyncio.sleep(later)  # By then it is known that it cannot be ended under the former name.
+            for row in taken:
+                it.driver.refollow(row, "me-again")
             await asyncio.sleep(60)
             (job_id,) = it.disowned
             assert it.upstream.starts == []
