@@ -52,6 +52,25 @@ async def test_a_token_that_the_upstream_forbids_owns_nothing(redis_url):
         check_problem(await other("GET", f"/-/jobs/{started.headers['Job-Id']}"), 404, "not-found")
 
 
+async def test_a_link_and_a_claim_change_nothing(redis_url):
+    """Who has found Ann's link, and claims to be Ann with a token that nobody has signed, reads, and that is all."""
+    async with gateway(redis_url) as (_, url), calling(url, token=OLD) as ann, calling(url, token=FORBIDDEN) as other:
+        started = await ann(json={"id": "a", "duration": 5}, headers=ASYNC)
+        monitor = started.json["links"]["monitor"]
+        assert (await other("GET", monitor)).json["status"] == "running"
+        hook = {"json": {"url": "https://receiver.example/"}}
+        for method, below, body in (
+            ("POST", "/cancel", {}),
+            ("POST", "/resolve", {"json": {"verdict": "never-ran"}}),
+            ("GET", "/callbacks", {}),
+            ("POST", "/callbacks", hook),
+            ("DELETE", "", {}),
+        ):
+            refused = await other(method, monitor.replace("?", f"{below}?"), **body)
+            check_problem(refused, 403, "credential-unproven")
+        assert (await ann("GET", monitor)).json["status"] == "running"
+
+
 async def test_a_start_that_was_accepted_proves_its_token(redis_url):
     """Ann's new token reads her ended job once the upstream has taken a start with it; nothing else could prove it."""
     async with gateway(redis_url) as (_, url), calling(url, token=OLD) as ann, calling(url, token=NEW) as refreshed:
