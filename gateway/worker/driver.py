@@ -363,7 +363,9 @@ class Driver:
             sure = not isinstance(event, _OWN_ENDS) or self._holds(entry.follower)
             unsaved_for = None if and_wait or _known_here_alone(entry) or not sure else self._answer_unsaved
             await asyncio.wait({saving}, timeout=unsaved_for)
-        if self._follows(entry):
+        if self._follows(entry) and entry.job.state.terminal:
+            # Only an end is worth telling from memory. Of what comes before it, what was told could be lost with this
+            # replica, and a stream's client would hear of other things under the ids of events that it has seen.
             self._feed.publish(entry.job, entry.body)
 
     def _begin_save(self, entry: Entry) -> asyncio.Task[None]:

@@ -178,6 +178,22 @@ class TestAnswering:
             assert await it.store.inner.read_body(job_id) == OK.body
             assert len(it.driver) == 0
 
+    async def test_what_is_no_end_is_told_once_it_is_saved(self):
+        """Streams name events by revisions: one that was lost with its replica would come again as something else."""
+        async with bench() as it:
+            answer = asyncio.get_running_loop().create_future()
+            it.upstream.on_start, it.upstream.on_read = [answer], [RUNNING]
+            job_id = await it.followed()
+            await asyncio.sleep(1)
+            release = it.store.hang("save")
+            with it.feed.subscribed(job_id) as topic:
+                answer.set_result(FOLLOWED)
+                await asyncio.sleep(60)
+                assert topic.job is None
+                release.set()
+                await asyncio.sleep(1)
+                assert topic.job.state is State.RUNNING
+
     async def test_the_same_when_the_store_is_away(self):
         """An outage of an hour at the job's end loses nothing."""
         async with bench() as it:
