@@ -332,9 +332,9 @@ URI's 308 looks like a job that runs on."""
 ENDS = {"403": 403, "404": 404, "500-cold": 500}
 """Faults that are an answer of Orchestrator's own to a read: the outcome, as given."""
 POINTS = {
-    "status": Kind("async", 0.4, body=False, location=True),
+    "status": Kind("async", 0.8, body=False, location=True),
     "output": ACCEPTED,
-    "leg": Kind("fixed-longpoll", 1.0, body=False, location=True),
+    "leg": Kind("fixed-longpoll", 2.0, body=False, location=True),
 }
 """Jobs that are long enough to be read while they run, with a body and with a Location."""
 

@@ -295,7 +295,7 @@ class Model:
             self.leases[incarnation] = self.now + self.lease
         dead = tuple(sorted(each for each, until in self.leases.items() if until < self.now))
         others = [until for each, until in self.leases.items() if until >= self.now and each != incarnation]
-        return Beat(self.now, alive, dead, min(others, default=None))
+        return Beat(self.now, alive, dead, min(others, default=None), len(others) + alive)
 
     def followed(self, incarnation: str) -> set[str]:
         """Return the ids of all rows that an incarnation has to go on with."""

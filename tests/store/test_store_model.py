@@ -75,6 +75,7 @@ def few_partitions(monkeypatch):
     monkeypatch.setattr("gateway.store.keys.PARTITIONS", 8)
 
 
+@pytest.mark.timeout(300)  # thousands of verbs, one after the other, on a machine that may be busy
 @pytest.mark.parametrize(("name", "examples"), [("fakeredis", 20), ("debian_redis", 60)])
 def test_the_scripts_do_as_the_model_says(request, name, examples):
     """On a server in Python, and on a real one."""
