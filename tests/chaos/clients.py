@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from random import Random
 from typing import Any
 
@@ -48,6 +49,8 @@ class Clients:
         self._history: History = exchanges.history
         self._open = 0
         """Conversations under way."""
+        self.healed_at = math.inf
+        """When everything was healed: until then whoever may repeat a call has no reason to give up."""
 
     async def run(self, seconds: float) -> None:
         """Begin calls for some seconds; return when all of them are over."""
@@ -81,6 +84,7 @@ class Conversation:
     """One client and its call, in one mode."""
 
     def __init__(self, clients: Clients, call: Call, mode: str) -> None:
+        self._clients = clients
         self._settings = clients._settings
         self._exchanges = clients._exchanges
         self._receiver = clients._receiver
@@ -114,13 +118,18 @@ class Conversation:
     def _patient(self) -> bool:
         return self._exchanges.history.now() < self._ends
 
+    @property
+    def _hopeful(self) -> bool:
+        """Whether not everything has been healed for as long as this client has patience."""
+        return self._exchanges.history.now() < self._clients.healed_at + self._settings.patience
+
     # The start.
 
     async def _start(self) -> Complete:
         while True:
             answer = await self._send()
             told = answer.status is not None and answer.error is None and not answer.retryable
-            if told or not self._call.repeatable or not self._patient:
+            if told or not self._call.repeatable or not (self._patient or self._hopeful):
                 return answer
             await asyncio.sleep(_AGAIN)
 

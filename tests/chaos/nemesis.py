@@ -12,8 +12,8 @@ from tests.chaos.schedule import Kind, Step
 from tests.support.fault_proxy import Fault as OnTheWire
 
 _LATENCY = 0.2
-_GRACE = 6.0
-"""Seconds beyond its drain that a replica may take to end on SIGTERM."""
+_GRACE = 20.0
+"""Seconds beyond its drain that a replica may take to end on SIGTERM, on a busy machine."""
 
 _WIRE = {f"{side}-{fault.value}": (side, fault) for side in ("store", "upstream") for fault in OnTheWire}
 

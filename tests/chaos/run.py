@@ -24,6 +24,9 @@ from tests.chaos.settings import Settings
 from tests.chaos.store_view import StoreView
 from tests.chaos.witness import witness
 
+_LAST = 30.0
+"""Seconds in which a gateway that nobody waits for any more has to end."""
+
 
 async def run(settings: Settings) -> list[Line]:
     """Do one run and return its history, which is also in `history.jsonl` in the run's directory."""
@@ -53,7 +56,7 @@ async def _in(cluster: Cluster, view: StoreView, history: History, settings: Set
         clients = Clients(settings, exchanges, receiver, tokens, Random(f"{settings.seed} clients"))
         nemesis = Nemesis(cluster, history)
         async with asyncio.TaskGroup() as group:
-            group.create_task(_disturb(nemesis, settings, history))
+            group.create_task(_disturb(nemesis, clients, settings, history))
             group.create_task(clients.run(settings.seconds))
         await _until_quiet(view, settings, history)
         await view.dump(history, tokens.values())
@@ -65,10 +68,11 @@ async def _in(cluster: Cluster, view: StoreView, history: History, settings: Set
     _search_logs(cluster, history, tokens)
 
 
-async def _disturb(nemesis: Nemesis, settings: Settings, history: History) -> None:
+async def _disturb(nemesis: Nemesis, clients: Clients, settings: Settings, history: History) -> None:
     await nemesis.carry_out(settings.planned)
     await nemesis.heal()
-    history.add(Mark(history.now(), "healed"))
+    clients.healed_at = history.now()
+    history.add(Mark(clients.healed_at, "healed"))
 
 
 async def _until_quiet(view: StoreView, settings: Settings, history: History) -> None:
@@ -107,7 +111,7 @@ async def _end_all(cluster: Cluster, history: History) -> None:
     for replica in cluster.replicas:
         replica.process.send(signal.SIGTERM)
     for replica in cluster.replicas:
-        status = await replica.process.gone(10.0)
+        status = await replica.process.gone(_LAST)
         if status != 0:
             history.add(Leftover("drain", f"{replica.process.name} ended with {status} at the end"))
 
