@@ -9,7 +9,7 @@ from tests.support.replicas import LEASE, Replicas, replicas
 JOBS = 1_000
 WINDOW = 4.0
 
-IN_SCRIPTS = {"time", "zscore", "zadd", "pexpire", "zrangebyscore"}
+IN_SCRIPTS = {"time", "zscore", "zadd", "zcount", "pexpire", "zrangebyscore"}
 """What the script of a heartbeat calls, which Redis counts as well."""
 
 
