@@ -124,9 +124,7 @@ class Driver:
             self._schedule.set(stored.job.id, self._clock.now() + pause)
         elif stored.requests == Requests():
             self._spawn(entry)
-        if stored.requests != Requests():
-            heeding = self._heed(entry, stored.requests, at_once=not suspect)
-            self._tasks.spawn(heeding, name=f"requests of {stored.job.id}")
+        self._heed_soon(entry, stored.requests, at_once=not suspect)
         # Something may have been asked after the store had named us its follower, and before we knew.
         self._inbox.begin(stored.job.id)
 
@@ -141,8 +139,7 @@ class Driver:
             self.follow(stored, follower)
         else:
             entry.follower = follower
-            if stored.requests != Requests():
-                self._tasks.spawn(self._heed(entry, stored.requests), name=f"requests of {stored.job.id}")
+            self._heed_soon(entry, stored.requests)
 
     async def heed(self, job_ids: Sequence[str] | None = None) -> None:
         """Do what was asked of these jobs, or of all, as far as they are followed here. Raises `StoreDown`."""
@@ -330,6 +327,11 @@ class Driver:
     async def _asked(self, job_id: str, requests: Requests) -> None:
         if (entry := self._entries.get(job_id)) is not None:
             await self._heed(entry, requests)
+
+    def _heed_soon(self, entry: Entry, requests: Requests, *, at_once: bool = True) -> None:
+        if requests != Requests():
+            heeding = self._heed(entry, requests, at_once=at_once)
+            self._tasks.spawn(heeding, name=f"requests of {entry.job.id}")
 
     async def _heed(self, entry: Entry, requests: Requests, *, at_once: bool = True) -> None:
         if requests.cancel and not entry.job.cancel_requested and not entry.job.state.terminal:

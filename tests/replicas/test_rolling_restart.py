@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from gateway.core.modes import CallerMode
 from tests.e2e.support import calling, receiving
 from tests.replicas.clients import Client
-from tests.support.balancer import balanced
+from tests.support.balancer import Balancer, balanced
 from tests.support.replicas import Replicas, outcome_of, replicas
 
 CALLERS = 200
 SETTINGS = "drain: 5s\ndrain_notice: 1s\ncallbacks: {allow: [127.0.0.0/8], insecure: on}\n"
 DURATIONS = (4.0, 18.0)
+
+
+@contextlib.asynccontextmanager
+async def stage(
+    tmp_path: Path, redis_url: str, *, seed: int
+) -> AsyncIterator[tuple[Replicas, Balancer, Callable[..., Client]]]:
+    """Give replicas, their balancer, and what makes clients: of each mode in turn, with jobs of drawn lengths."""
+    lengths, modes = random.Random(seed), itertools.cycle(CallerMode)
+    async with (
+        receiving() as receiver,
+        replicas(redis_url, tmp_path, settings=SETTINGS) as it,
+        balanced([("127.0.0.1", replica.port) for replica in it.each]) as balancer,
+        calling(balancer.url) as caller,
+    ):
+
+        def client(tag: str, duration: float | None = None) -> Client:
+            lasts = lengths.uniform(*DURATIONS) if duration is None else duration
+            return Client(caller, receiver, tag, next(modes), lasts)
+
+        yield it, balancer, client
 
 
 async def restart_all(it: Replicas, clients: list[Client]) -> list[int]:
@@ -29,17 +52,8 @@ async def restart_all(it: Replicas, clients: list[Client]) -> list[int]:
 
 async def test_a_rolling_restart_fails_nobody(tmp_path, redis_url):
     """200 blocked callers in all modes, and more who keep coming: each gets its exact outcome, each job starts once."""
-    lengths = random.Random(7)
-    async with (
-        receiving() as receiver,
-        replicas(redis_url, tmp_path, settings=SETTINGS) as it,
-        balanced([("127.0.0.1", replica.port) for replica in it.each]) as balancer,
-        calling(balancer.url) as caller,
-    ):
-        modes = itertools.cycle(CallerMode)
-        clients = [
-            Client(caller, receiver, f"caller {n}", next(modes), lengths.uniform(*DURATIONS)) for n in range(CALLERS)
-        ]
+    async with stage(tmp_path, redis_url, seed=7) as (it, balancer, client):
+        clients = [client(f"caller {n}") for n in range(CALLERS)]
         began = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
             outcomes = {client.tag: group.create_task(client.outcome()) for client in clients}
@@ -48,7 +62,7 @@ async def test_a_rolling_restart_fails_nobody(tmp_path, redis_url):
             for n in itertools.count():
                 if restarting.done():
                     break
-                late = Client(caller, receiver, f"late {n}", next(modes), 0.2)
+                late = client(f"late {n}", 0.2)
                 clients.append(late)
                 outcomes[late.tag] = group.create_task(late.outcome())
                 await asyncio.sleep(0.1)
@@ -63,17 +77,8 @@ async def test_a_rolling_restart_fails_nobody(tmp_path, redis_url):
 
 async def test_killing_one_after_the_other_fails_nobody(tmp_path, redis_url):
     """Blocked callers are cut off without an answer; whoever repeats the call, by its key, gets the exact outcome."""
-    lengths = random.Random(11)
-    async with (
-        receiving() as receiver,
-        replicas(redis_url, tmp_path, settings=SETTINGS) as it,
-        balanced([("127.0.0.1", replica.port) for replica in it.each]) as balancer,
-        calling(balancer.url) as caller,
-    ):
-        modes = itertools.cycle(CallerMode)
-        clients = [
-            Client(caller, receiver, f"caller {n}", next(modes), lengths.uniform(*DURATIONS)) for n in range(CALLERS)
-        ]
+    async with stage(tmp_path, redis_url, seed=11) as (it, _, client):
+        clients = [client(f"caller {n}") for n in range(CALLERS)]
         async with asyncio.TaskGroup() as group:
             outcomes = {client.tag: group.create_task(client.outcome()) for client in clients}
             await _all_followed(it, CALLERS)
