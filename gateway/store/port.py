@@ -18,7 +18,12 @@ from gateway.core.verdict import Verdict
 
 
 class StoreDown(Exception):  # noqa: N818 - a condition, not a defect
-    """The store did not answer, or answered that it cannot serve. Whether the command ran is not known."""
+    """The store did not answer, or answered that it cannot serve."""
+
+    def __init__(self, message: str, *, perhaps: bool = True) -> None:
+        super().__init__(message)
+        self.perhaps = perhaps
+        """Whether the command may have been carried out; False only if it was refused, or certainly never sent."""
 
 
 class NewJob(msgspec.Struct, frozen=True):
