@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator
 from functools import cached_property
 from typing import Any
@@ -55,16 +56,44 @@ class LeaseVerbs(Verbs):
             await self._leave([self._keys.replicas], [incarnation, self._keys.leaving])
 
     async def take_over(self, dead: str, follower: str) -> AsyncIterator[list[Row]]:
-        """See the port."""
+        """See the port.
+
+        All that live may take over from one who has died. Each begins elsewhere, and looks at what is left when it
+        gets there: so they share the rows, and the work grows with the rows, not with rows times replicas.
+        """
+        for keys in await self._stretches(dead, follower):
+            ids = await self._rows_in(keys)
+            for begin in range(0, len(ids), _TAKE_BATCH):
+                batch = await self._takeable(ids[begin : begin + _TAKE_BATCH])
+                yield await self._take_batch(batch, dead, follower)
+
+    async def _stretches(self, dead: str, follower: str) -> list[list[str]]:
+        """Return the sets in which `dead` has rows, beginning at `follower`'s own place, in stretches of a batch."""
+        keys = self._keys.all_followed(dead)
         with mapped():
             async with self._redis.pipeline(transaction=False) as pipe:
-                for key in self._keys.all_followed(dead):
+                for key in keys:
+                    pipe.scard(key)
+                sizes = await pipe.execute()
+        filled = [(key, size) for key, size in zip(keys, sizes, strict=True) if size]
+        place = zlib.crc32(follower.encode()) % max(1, len(filled))
+        stretches: list[list[str]] = []
+        room = 0
+        for key, size in filled[place:] + filled[:place]:
+            if size > room:
+                stretches.append([])
+                room = _TAKE_BATCH
+            stretches[-1].append(key)
+            room -= size
+        return stretches
+
+    async def _rows_in(self, keys: list[str]) -> list[str]:
+        with mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in keys:
                     pipe.smembers(key)
                 members = await pipe.execute()
-        ids = [row_id.decode() for partition in members for row_id in partition]
-        for begin in range(0, len(ids), _TAKE_BATCH):
-            batch = await self._takeable(ids[begin : begin + _TAKE_BATCH])
-            yield await self._take_batch(batch, dead, follower)
+        return [row_id.decode() for each in members for row_id in each]
 
     async def _takeable(self, ids: list[str]) -> list[str]:
         """Return `ids` without the rows that this version cannot read: they are left for a replica that can."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain
+
 import pytest
 
 from gateway.core.delivery import Attempt
 from gateway.core.ids import partition_of
 from gateway.core.job import SCHEMA
+from gateway.store import leases
 from gateway.store.codec import encode
 from gateway.store.port import Created, Saved, Stored
 from tests.store.conftest import LEASE
@@ -174,6 +178,31 @@ async def test_many_rows_come_in_batches(store):
     assert seen == ids
     assert sum(sizes) == 1_100
     assert max(sizes) <= 500
+
+
+async def test_takers_share_the_rows(store, monkeypatch):
+    """Those that take over at once get different rows, and hardly one is asked for twice."""
+    monkeypatch.setattr(leases, "_TAKE_BATCH", 4)
+    asked = Counter()
+    take_batch = store._take_batch
+
+    async def counted(ids, dead, follower):
+        asked.update(ids)
+        return await take_batch(ids, dead, follower)
+
+    monkeypatch.setattr(store, "_take_batch", counted)
+    ids = {(await created(store, "a", number)).id for number in range(64)}
+    shares = {name: [] for name in ("taker-1", "taker-2", "taker-3")}
+    takings = {name: store.take_over("a", name) for name in shares}
+    while takings:
+        for name, taking in tuple(takings.items()):
+            if (batch := await anext(taking, None)) is None:
+                del takings[name]
+            else:
+                shares[name] += [row.job.id for row in batch]
+    assert sorted(chain.from_iterable(shares.values())) == sorted(ids)
+    assert all(len(share) > 4 for share in shares.values())
+    assert asked.total() <= len(ids) + 4 * len(shares)
 
 
 async def test_only_what_the_dead_followed_is_taken(store):
