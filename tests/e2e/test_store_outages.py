@@ -41,6 +41,8 @@ USER = "callmode"
 QUICK = {"timeout": 300, "lease": 1_500}
 """Outages here last longer than a lease: what lives on must come back from having been given up."""
 
+AS_INSTALLED = {name: getattr(StoreSettings(), name) for name in QUICK}
+
 
 class Stage:
     """A gateway, two of its jobs, and what they may not suffer."""
@@ -64,8 +66,7 @@ class Stage:
     async def refuses(self) -> None:
         """Check that no new job is taken, in any mode, and that none is started."""
         started = dict(self._simulator.starts_by_argument)
-        for mode in MODES:
-            answer = await self._call(f"refused {mode}", mode)
+        for answer in await asyncio.gather(*(self._call(f"refused {mode}", mode) for mode in MODES)):
             assert (answer.status, answer.problem) == (503, "store-unavailable"), answer.body
             assert answer.headers["Retry-After"]
         assert self._simulator.starts_by_argument == started
@@ -222,6 +223,18 @@ async def test_an_outage(server, name):
             await staged.turns(ready=False)
             await asyncio.sleep(QUICK["lease"] / 1000)
             await staged.refuses()
+        await staged.recovers()
+
+
+async def test_thirty_seconds_as_installed(server):
+    """With the time-outs that a gateway has by itself: three leases in which the server says nothing."""
+    async with stage(gateways_url(server), **AS_INSTALLED) as staged:
+        with stopped(server):
+            over = asyncio.get_running_loop().time() + 30
+            await staged.answers_who_waits()
+            await staged.refuses()
+            await staged.turns(ready=False)
+            await asyncio.sleep(over - asyncio.get_running_loop().time())
         await staged.recovers()
 
 
