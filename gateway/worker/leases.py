@@ -7,6 +7,7 @@ a replica that was only paused comes back as a new incarnation, and takes over f
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ _LOOKED_AT_FOR = 20
 held back, may create a row under the old name long after others have taken all that there was."""
 
 _LOOK_SELDOM = 15.0
-"""Seconds between two looks at most."""
+"""Seconds between two looks at most, of all who live together."""
 
 _LOOKS_PER_BEAT = 0.25
 """The part of the time between two heartbeats that goes into looking: of many who have died, the rest wait for the
@@ -64,7 +65,7 @@ class Leases:
     """Keeps this replica's lease. `granted` is how long (ms) a heartbeat counts, `elapsed` a clock in seconds.
 
     `new_name` gives a fresh incarnation's name; `took` is told of whom how many rows were taken over from, `failed` of
-    defects.
+    defects; `chance` gives numbers from 0 to 1.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Leases:
         lease: int,
         granted: int,
         elapsed: Callable[[], float] = lambda: time.clock_gettime(_CLOCK),
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -94,6 +96,7 @@ class Leases:
         self._looked_at_for = lease / 1000 * _LOOKED_AT_FOR
         self._granted = granted / 1000
         self._elapsed = elapsed
+        self._chance = chance
         self._holds_until = 0.0
         self.incarnation = new_name()
         self.healthy = False
@@ -233,8 +236,15 @@ class Leases:
         if now >= since + self._looked_at_for:
             # Rows of a later version stay, and so does the name: for a replica that can read them.
             await self._store.forget(name)
-            return now + _LOOK_SELDOM
-        return now + min(now - since, _LOOK_SELDOM)
+            return now + self._shared(_LOOK_SELDOM)
+        return now + self._shared(min(now - since, _LOOK_SELDOM))
+
+    def _shared(self, pause: float) -> float:
+        """Return what one replica pauses so that all together do something each `pause` seconds.
+
+        After a rolling restart there are as many dead as living: if each looked at each, that would be a square.
+        """
+        return pause * (1 + 2 * (self.living - 1) * self._chance())
 
     async def _take(self, former: str) -> bool:
         """Follow all that `former` followed; return whether there was anything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -72,6 +73,7 @@ async def replicas():
                 lease=round(LEASE * 1000),
                 granted=it.store.inner._settings.granted,
                 elapsed=asyncio.get_running_loop().time,
+                chance=random.Random(name).random,
             )
             return made
 
@@ -157,6 +159,25 @@ async def test_looking_for_the_dead_costs_little():
         await asyncio.sleep(19 * LEASE)
         assert await it.store.incarnations() == ["one-a", "two-a"]
         assert 0 < it.store.takes < 25
+
+
+async def test_many_replicas_look_as_often_as_one():
+    """At each dead, in all: the looks after a rolling restart are not replicas times replicas. Late rows are found."""
+    async with replicas() as (it, replica):
+        living = [replica(f"{number}-") for number in range(20)]
+        for each in living:
+            await each.leases.join(alone=False)
+            each.run()
+        await asyncio.sleep(LEASE)
+        living.pop().die()
+        await asyncio.sleep(5 * LEASE)
+        at_first = it.store.takes
+        new = await it.created(follower="19-a")
+        await asyncio.sleep(13 * LEASE)
+        assert 0 < it.store.takes - at_first < 40
+        assert [job_id for each in living for job_id, _ in each.followed] == [new.job.id]
+        await asyncio.sleep(20 * LEASE)
+        assert "19-a" not in await it.store.incarnations()
 
 
 class SlowToSay:
