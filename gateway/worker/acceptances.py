@@ -6,6 +6,8 @@ the upstream can say. The store remembers that it did, for a while.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from gateway.core import events as e
 from gateway.core.job import Job
 from gateway.core.policy import HOUR
@@ -20,7 +22,7 @@ _AGAIN = REMEMBERED // 2
 """After how long one that is in use is written anew."""
 
 _MOST = 10_000
-"""Tokens whose writing is remembered here; beyond it, those that are due again are dropped."""
+"""Tokens whose writing is remembered here. One that is forgotten beyond it is only written sooner than it need be."""
 
 
 class Acceptances:
@@ -30,7 +32,8 @@ class Acceptances:
         self._store = store
         self._clock = clock
         self._tasks = tasks
-        self._written: dict[str, int] = {}
+        self._written: OrderedDict[str, int] = OrderedDict()
+        """When each is to be written anew, in that order."""
 
     def __call__(self, job: Job, event: e.Event) -> None:
         """Take note of `event`."""
@@ -40,9 +43,10 @@ class Acceptances:
         now = self._clock.now()
         if self._written.get(job.token, 0) > now:
             return
-        if len(self._written) >= _MOST:
-            self._written = {token: at for token, at in self._written.items() if at > now}
         self._written[job.token] = now + _AGAIN
+        self._written.move_to_end(job.token)
+        if len(self._written) > _MOST:
+            self._written.popitem(last=False)
         self._tasks.spawn(self._remember(job.token), name=f"token of {job.id}")
 
     async def _remember(self, token: str) -> None:

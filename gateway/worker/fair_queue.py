@@ -5,6 +5,8 @@ A receiver that never answers holds its share for as long as a time-out lasts, a
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 
 class _Line:
     """What one receiver has waiting and under way."""
@@ -12,8 +14,9 @@ class _Line:
     __slots__ = ("silent", "under_way", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: dict[str, None] = {}
-        """Keys in the order in which they came; a key waits once."""
+        self.waiting: OrderedDict[str, None] = OrderedDict()
+        """Keys in the order in which they came; a key waits once. A plain dict's first key is the slower to find the
+        more were taken before it: of a receiver that was away for days, many wait."""
         self.under_way = 0
         self.silent = False
         """The last time it gave no answer."""
@@ -44,8 +47,7 @@ class FairQueue:
         receiver = next(iter(self._open))
         del self._open[receiver]
         line = self._lines[receiver]
-        key = next(iter(line.waiting))
-        del line.waiting[key]
+        key, _ = line.waiting.popitem(last=False)
         line.under_way += 1
         self._under_way += 1
         self._offer(receiver, line)

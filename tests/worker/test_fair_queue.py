@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import count
 
 from hypothesis import given
@@ -39,6 +40,21 @@ def test_a_share_is_not_exceeded_and_is_given_back():
     assert len(taken(it)) == 3
     it.done("a", answered=True)
     assert taken(it) == ["a3"]
+
+
+def test_a_turn_costs_the_same_however_many_were_before():
+    """A receiver that was away for days comes back: whatever waits for it is taken at an even pace."""
+    it, paces = queue(), []
+    for number in range(60_000):
+        it.put("a", str(number))
+    for _ in range(6):
+        begun = time.process_time()
+        for _ in range(10_000):
+            it.take()
+            it.done("a", answered=True)
+        paces.append(time.process_time() - begun)
+    assert it.take() is None
+    assert paces[-1] < 4 * paces[0]
 
 
 def test_all_together_are_bounded():
