@@ -196,7 +196,7 @@ class Driver:
         self._schedule.stop()
         ends = asyncio.get_running_loop().time() + timeout
         while (busy := self._busy()) and (left := ends - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(busy, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(busy, timeout=left)
 
     def _busy(self) -> set[asyncio.Task[None]]:
         return self._starts | {entry.saving for entry in self._entries.values() if entry.saving is not None}
