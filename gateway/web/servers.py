@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aiohttp import http_parser, web
 
 from gateway.web.application import admin_application, data_application
 from gateway.web.gateway import Gateway
-from gateway.web.settings import Address
+from gateway.web.settings import Address, WebSettings
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted."""
 
 _LINGER = 2.0
 """Seconds that the last answers may take to leave, once nobody waits any more."""
+
+Protocols = Mapping[str, Callable[[], asyncio.BaseProtocol]]
+"""What serves a connection, by the name of the port that it came in on: `data`, `admin`."""
+
+Ports = Callable[[Protocols], AbstractAsyncContextManager[dict[str, Address]]]
+"""Where connections come from: entered, it gives the addresses and serves; left, it takes no more."""
 
 
 class WeakParserError(RuntimeError):
@@ -21,36 +31,59 @@ class WeakParserError(RuntimeError):
 
 
 @asynccontextmanager
-async def serving(gateway: Gateway) -> AsyncIterator[dict[str, Address]]:
+async def serving(gateway: Gateway, ports: Ports | None = None) -> AsyncIterator[dict[str, Address]]:
     """Serve both ports; give the addresses they listen on (`data`, and `admin` if there is one).
 
-    Raises `WeakParserError`, and `OSError` if an address is taken.
+    `ports`: where connections come from, if not from sockets of this process's own. Raises `WeakParserError`, and
+    `OSError` if an address is taken.
     """
     if http_parser.HttpRequestParser.__module__ == "aiohttp.http_parser":
         raise WeakParserError("aiohttp's C extension is missing: install aiohttp with its binary wheel")
     async with contextlib.AsyncExitStack() as stack:
         settings = gateway.settings
-        addresses = {"data": await _serve(stack, data_application(gateway), settings.listen, settings.keep_alive)}
+        protocols = {"data": await _server(stack, data_application(gateway), settings)}
         if settings.admin is not None:
-            addresses["admin"] = await _serve(stack, admin_application(gateway), settings.admin, settings.keep_alive)
-        yield addresses
+            protocols["admin"] = await _server(stack, admin_application(gateway), settings)
+        yield await stack.enter_async_context((ports or own_ports(settings))(protocols))
 
 
-async def _serve(stack: contextlib.AsyncExitStack, app: web.Application, address: Address, keep_alive: int) -> Address:
+async def _server(stack: contextlib.AsyncExitStack, app: web.Application, settings: WebSettings) -> web.Server:
     runner = web.AppRunner(
         app,
         handle_signals=False,
         access_log=None,
-        keepalive_timeout=keep_alive / 1000,
+        keepalive_timeout=settings.keep_alive / 1000,
         handler_cancellation=True,
         shutdown_timeout=_LINGER,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, address.host, address.port, backlog=1024, reuse_address=True)
+    assert runner.server is not None, "it was just set up"
+    return runner.server
+
+
+def own_ports(settings: WebSettings) -> Ports:
+    """Return what listens on the addresses of `settings` by itself. Entering raises `OSError` if one is taken."""
+    addresses = {"data": settings.listen, "admin": settings.admin}
+
+    @asynccontextmanager
+    async def ports(protocols: Protocols) -> AsyncIterator[dict[str, Address]]:
+        with contextlib.ExitStack() as stack:
+            bound = {}
+            for name, protocol in protocols.items():
+                address = addresses[name]
+                assert address is not None, "what is served has an address"
+                server = await _listen(protocol, address)
+                stack.callback(server.close)
+                bound[name] = Address(*server.sockets[0].getsockname()[:2])
+            yield bound
+
+    return ports
+
+
+async def _listen(protocol: Callable[[], asyncio.BaseProtocol], address: Address) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
     try:
-        await site.start()
+        return await loop.create_server(protocol, address.host, address.port, backlog=BACKLOG, reuse_address=True)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
-    host, port = runner.addresses[0][:2]
-    return Address(host, port)
