@@ -56,11 +56,14 @@ async def answer(
 
 
 async def _settle(gateway: Gateway, watch: Watch, call: Call, render: Renderer) -> Step:
+    def matters(job: Job) -> bool:
+        return render(job, call, gateway.clock.now()) != step
+
     while isinstance(step := render(watch.job, call, gateway.clock.now()), Wait):
         if gateway.drain.hurry:
             # This replica is going: what would be said when the wait runs out is said now.
             return _without_waiting(watch, call, render, step)
-        await watch.changed(step.until)
+        await watch.changed(step.until, matters)
     return step
 
 

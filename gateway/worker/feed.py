@@ -6,10 +6,17 @@ A topic holds the newest record it was offered. Publishing wakes all waiters; it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, KeysView
-from contextlib import contextmanager
+from collections.abc import Callable, KeysView
 
 from gateway.core.job import Job
+
+Matters = Callable[[Job], bool]
+"""Whether a record is news to a waiter. Called by whoever publishes it: quick, and without effect."""
+
+
+def anything(_job: Job) -> bool:
+    """Every record is news."""
+    return True
 
 
 class Topic:
@@ -22,37 +29,73 @@ class Topic:
         self.body: bytes | None = None
         """The outcome's body, if the end was seen here."""
         self.subscribers = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[bool], Matters] = {}
 
     def offer(self, job: Job, body: bytes | None = None) -> None:
-        """Take `job` over if it is newer, and wake all waiters."""
+        """Take `job` over if it is newer, and wake the waiters to whom it matters."""
         if self.job is not None and job.revision <= self.job.revision:
             return
         self.job = job
         self.body = body
-        self.wake()
+        # Most changes on a job's way are nothing to a caller who waits for its end: asking is cheaper than waking.
+        for waiter, matters in self._waiters.items():
+            if not waiter.done() and _is_news(job, matters):
+                waiter.set_result(True)
 
     def wake(self) -> None:
         """Wake all waiters."""
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        for waiter in self._waiters:
+            _end(waiter, news=True)
 
-    async def changed(self, timeout: float) -> bool:
-        """Wait for the next newer record, for `timeout` seconds at most. Return whether one came."""
+    async def changed(self, timeout: float, matters: Matters = anything) -> bool:
+        """Wait for the next newer record that matters, for `timeout` seconds at most. Return whether one came."""
         if timeout <= 0:
             return False
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiters[waiter] = matters
+        # A bare timer: `asyncio.timeout` costs ten times as much, and every caller waits here.
+        timer = loop.call_later(timeout, _end, waiter)
         try:
-            async with asyncio.timeout(timeout):
-                await waiter
-        except TimeoutError:
-            return False
+            return await waiter
         finally:
-            self._waiters.discard(waiter)
+            timer.cancel()
+            del self._waiters[waiter]
+
+
+def _is_news(job: Job, matters: Matters) -> bool:
+    try:
+        return matters(job)
+    except Exception:  # noqa: BLE001 - a defect of the waiter's: it meets it again when it looks for itself
         return True
+
+
+def _end(waiter: asyncio.Future[bool], *, news: bool = False) -> None:
+    if not waiter.done():
+        waiter.set_result(news)
+
+
+class _Subscription:
+    """Holds a job's topic open."""
+
+    __slots__ = ("_job_id", "_topics")
+
+    def __init__(self, topics: dict[str, Topic], job_id: str) -> None:
+        self._topics = topics
+        self._job_id = job_id
+
+    def __enter__(self) -> Topic:
+        topic = self._topics.get(self._job_id)
+        if topic is None:
+            topic = self._topics[self._job_id] = Topic()
+        topic.subscribers += 1
+        return topic
+
+    def __exit__(self, *_error: object) -> None:
+        topic = self._topics[self._job_id]
+        topic.subscribers -= 1
+        if topic.subscribers == 0:
+            del self._topics[self._job_id]
 
 
 class Feed:
@@ -61,17 +104,9 @@ class Feed:
     def __init__(self) -> None:
         self._topics: dict[str, Topic] = {}
 
-    @contextmanager
-    def subscribed(self, job_id: str) -> Iterator[Topic]:
-        """Give the job's topic, which lives as long as anybody is subscribed."""
-        topic = self._topics.setdefault(job_id, Topic())
-        topic.subscribers += 1
-        try:
-            yield topic
-        finally:
-            topic.subscribers -= 1
-            if topic.subscribers == 0:
-                del self._topics[job_id]
+    def subscribed(self, job_id: str) -> _Subscription:
+        """Give the job's topic to a `with` block; it lives as long as anybody is subscribed."""
+        return _Subscription(self._topics, job_id)
 
     def wake_all(self) -> None:
         """Wake every waiter though nothing has changed: there is something else to consider."""

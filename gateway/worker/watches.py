@@ -7,16 +7,17 @@ everything watched is read again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from itertools import chain, repeat
+from typing import Self
 
 from gateway.core.errors import JobExpired, NotFound
 from gateway.core.job import Job
 from gateway.store.port import Gone, Hint, Left, Store, StoreDown
 from gateway.worker import outages
 from gateway.worker.clock import Clock
-from gateway.worker.feed import Feed, Topic
+from gateway.worker.feed import Feed, Matters, Topic, anything
 from gateway.worker.tasks import Tasks
 
 _AGAIN = 0.5
@@ -29,11 +30,32 @@ NOT_FOUND = "no job has this id, or it is not yours"
 
 
 class Watch:
-    """One caller's view of one job. `job` is the newest record that it may see."""
+    """One caller's view of one job, while its `async with` block lasts. `job` is the newest record that it may see.
 
-    def __init__(self, topic: Topic, clock: Clock) -> None:
-        self._topic = topic
+    `find` gives the record as it is now, or raises.
+    """
+
+    __slots__ = ("_clock", "_find", "_job_id", "_subscription", "_topic")
+
+    def __init__(self, feed: Feed, clock: Clock, job_id: str, find: Callable[[str], Awaitable[Job]]) -> None:
         self._clock = clock
+        self._job_id = job_id
+        self._find = find
+        self._subscription = feed.subscribed(job_id)
+        self._topic: Topic
+
+    async def __aenter__(self) -> Self:
+        self._topic = self._subscription.__enter__()
+        try:
+            # Subscribed before it is read: what comes in between is not missed.
+            self._topic.offer(await self._find(self._job_id))
+        except BaseException:
+            self._subscription.__exit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._subscription.__exit__()
 
     @property
     def job(self) -> Job:
@@ -46,9 +68,9 @@ class Watch:
         """The outcome's body, if the job's end was seen by this replica."""
         return self._topic.body
 
-    async def changed(self, until: int) -> bool:
-        """Wait for a newer record until `until` (ms of the store's time). Return whether one came."""
-        return await self._topic.changed((until - self._clock.now()) / 1000)
+    async def changed(self, until: int, matters: Matters = anything) -> bool:
+        """Wait for a newer record that `matters` until `until` (ms of the store's time). Return whether one came."""
+        return await self._topic.changed((until - self._clock.now()) / 1000, matters)
 
 
 class Watches:
@@ -84,13 +106,12 @@ class Watches:
         self._sought: set[str] = set()
         """Jobs that somebody here waits for, and the store does not know."""
 
-    @asynccontextmanager
-    async def open(self, job_id: str) -> AsyncIterator[Watch]:
-        """Watch a job. Raises `NotFound`, `JobExpired`, `JobUnavailable`."""
-        with self._feed.subscribed(job_id) as topic:
-            job = self._followed(job_id) or await self._from_store(job_id)
-            topic.offer(job)
-            yield Watch(topic, self._clock)
+    def open(self, job_id: str) -> Watch:
+        """Watch a job, in an `async with` block. Entering it raises `NotFound`, `JobExpired`, `JobUnavailable`."""
+        return Watch(self._feed, self._clock, job_id, self._find)
+
+    async def _find(self, job_id: str) -> Job:
+        return self._followed(job_id) or await self._from_store(job_id)
 
     async def _from_store(self, job_id: str) -> Job:
         with outages.told(job_id):

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core import events as e
 from gateway.core.apply import apply
-from gateway.core.job import State
+from gateway.core.job import Job, State
 from gateway.worker.feed import Feed, Topic
 from tests.core.strategies import OK, in_state
 
@@ -47,6 +47,38 @@ async def test_a_newer_record_wakes_all_waiters():
 
 
 @pytest.mark.looptime
+async def test_who_waits_for_something_is_not_woken_for_less():
+    """A change that does not matter to it costs it nothing; it sees the newest record when it is woken."""
+    topic, ending = Topic(), lambda job: job.state.terminal
+    topic.offer(OLDER)
+    async with asyncio.TaskGroup() as group:
+        wait = group.create_task(topic.changed(60, ending))
+        other = group.create_task(topic.changed(60))
+        await asyncio.sleep(1)
+        topic.offer(RUNNING)
+        await asyncio.sleep(1)
+        assert (wait.done(), other.done()) == (False, True)
+        topic.offer(ENDED)
+    assert wait.result()
+    assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.01)
+
+
+@pytest.mark.looptime
+async def test_a_waiter_with_a_defect_is_woken_and_fails_nobody_else():
+    """It runs into its defect by itself; who publishes does not."""
+
+    def defective(_job: Job) -> bool:
+        raise RuntimeError("a bug")
+
+    topic = Topic()
+    async with asyncio.TaskGroup() as group:
+        waits = [group.create_task(topic.changed(60, defective)), group.create_task(topic.changed(60))]
+        await asyncio.sleep(1)
+        topic.offer(RUNNING)
+    assert [wait.result() for wait in waits] == [True, True]
+
+
+@pytest.mark.looptime
 async def test_a_wait_ends_without_news():
     """After its time, and at once if it has none."""
     topic = Topic()
@@ -54,7 +86,7 @@ async def test_a_wait_ends_without_news():
     assert asyncio.get_running_loop().time() == pytest.approx(30, abs=0.01)
     assert not await topic.changed(0)
     assert not await topic.changed(-1)
-    assert topic._waiters == set()
+    assert not topic._waiters
 
 
 @pytest.mark.looptime
@@ -65,7 +97,7 @@ async def test_a_waiter_that_goes_leaves_nothing_behind():
     await asyncio.sleep(1)
     waiting.cancel()
     await asyncio.wait([waiting])
-    assert topic._waiters == set()
+    assert not topic._waiters
     topic.offer(RUNNING)
 
 
