@@ -40,7 +40,7 @@ Problem
 │   └── OutcomeUnreadable     502  outcome-unreadable
 └── GatewayProblem                     the gateway is at fault
     ├── InternalError         500  internal-error
-    ├── StoreUnavailable      503  store-unavailable      nothing was sent: safe to retry
+    ├── StoreUnavailable      503  store-unavailable      safe to retry, unless it names a job: ask for that
     ├── JobUnavailable        503  job-unavailable        the job is known and may run: ask for it, do not send it again
     └── Draining              503  draining
 """
@@ -63,16 +63,23 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
     code: ClassVar[str]
     title: ClassVar[str]
     fault: ClassVar[Literal["caller", "job", "upstream", "gateway"]]
-    retryable: ClassVar[bool] = False
-    """Whether sending the same request again, unchanged, is safe and may help."""
+    retryable: bool = False
+    """Whether sending the same request once more is safe and may help: of the kind, unless one of it says otherwise."""
 
     def __init__(
-        self, detail: str = "", *, job_id: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        detail: str = "",
+        *,
+        job_id: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.job_id = job_id
         self.headers = headers
+        if retryable is not None:
+            self.retryable = retryable
 
 
 class CallerProblem(Problem):
@@ -312,7 +319,10 @@ class InternalError(GatewayProblem):
 
 
 class StoreUnavailable(GatewayProblem):
-    """The store cannot be reached; nothing was sent upstream."""
+    """The store cannot be reached; nothing was sent upstream.
+
+    One that names a job is not certain that the store does not have it: who asks for that job learns what became of it.
+    """
 
     code, title, retryable = "store-unavailable", "The job store cannot be reached; nothing was sent", True
 

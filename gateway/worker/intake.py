@@ -24,6 +24,9 @@ from gateway.worker.vault import Vault
 _MOST_IN_DOUBT = 1_000
 """Calls at once of which it is not known whether the store has their jobs; each costs the store a try now and then."""
 
+_SETTLED_WITHIN = 1.0
+"""Seconds in which a call may still become one of which it is certain that it has no job."""
+
 _CHOOSE = "choose a new key for other arguments, or send the same arguments again"
 
 
@@ -105,7 +108,8 @@ class Intake:
     async def accept(self, order: Order) -> Accepted:
         """Make the order's job durable and begin to follow it, or find the job of its idempotency key.
 
-        Raises `KeyReused`, `StoreUnavailable`; then nothing was or will be sent upstream.
+        Raises `KeyReused`, and `StoreUnavailable`: then nothing was or will be sent upstream. One that names a job says
+        so of what this replica does, and cannot say whether another has found that job in the store and started it.
         """
         if (earlier := await self._before_rotation(order)) is not None:
             return earlier
@@ -125,19 +129,25 @@ class Intake:
                 return Accepted(new.job.id, share=1 if new.joins else 0)
             case Held(job_id, share):
                 return Accepted(job_id, replayed=True, share=share)
-            case _:
+            case KeyTaken():
                 raise KeyReused(_CHOOSE)
+            case disowning:
+                raise await _refusal(new, disowning)
 
-    async def _create(self, new: NewJob, follower: str, order: Order) -> Created | Held | KeyTaken:
+    async def _create(self, new: NewJob, follower: str, order: Order) -> Created | Held | KeyTaken | asyncio.Task[bool]:
+        """Create the job; where it is not known whether the store has it, return what sees to it that nobody starts it.
+
+        Raises `StoreUnavailable` where it is known that the store does not.
+        """
         try:
             keep = kept_for(new.job, order.policy, self._clock.now())
             return await self._store.create(new, follower, keep=keep)
         except StoreDown as error:
-            # It may be in the store all the same. Nobody must ever start it: the caller is told to try again.
-            self._begin_disowning(new, follower)
-            raise StoreUnavailable from error
+            if not error.perhaps:
+                raise StoreUnavailable from error
+            return self._begin_disowning(new, follower)
 
-    def _begin_disowning(self, new: NewJob, follower: str) -> None:
+    def _begin_disowning(self, new: NewJob, follower: str) -> asyncio.Task[bool]:
         self._driver.disown(new.job.id)
         disowning = self._disown(new, follower)
         self._in_doubt.add(disowning)
@@ -148,6 +158,7 @@ class Intake:
                 self._driver.disowned(new.job.id)
 
         disowning.add_done_callback(over)
+        return disowning
 
     async def _never_ran(self, job_id: str, new: NewJob) -> bool:
         """Whether a job of `new`'s chosen id is known to have run nothing: what is left of it once did not hold it."""
@@ -244,6 +255,24 @@ class Intake:
     def _fingerprint(self, order: Order, identity: Identity) -> str:
         # What the route takes for one call is one call, whatever else differs.
         return self._vault.hash("arguments", order.arguments) if identity.scope is KeyScope.CALL else identity.key
+
+
+async def _refusal(new: NewJob, disowning: asyncio.Task[bool]) -> StoreUnavailable:
+    """Return what the caller is told whose job the store may have: nothing was sent; if certain, nothing will be.
+
+    Should this replica die before the job is disowned, or be cut off from the store until others take its jobs over,
+    then they start it like any other: the caller must be able to see that, and not call again as if nothing were.
+    """
+    await asyncio.wait({disowning}, timeout=_SETTLED_WITHIN)
+    if disowning.done() and not disowning.cancelled() and disowning.exception() is None and disowning.result():
+        return StoreUnavailable()
+    # The same call again leads to this job where the store has it, and to a new one where it never began.
+    repeated_safely = new.job.key is not None and new.job.key_scope is not KeyScope.RUN
+    return StoreUnavailable(
+        "the store did not say whether it has the job: if it has, another replica may run it. The monitor tells",
+        job_id=new.job.id,
+        retryable=repeated_safely,
+    )
 
 
 def _partition(key: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from tests.chaos.checks.limits import counted
 from tests.chaos.history import (
     REDIS,
     Call,
@@ -48,7 +47,6 @@ def summary(settings: Settings, lines: list[Line], violations: list[Violation]) 
         ("kills", f"{kinds['kill']}, stops {kinds['stop']}, restarts by SIGTERM {kinds['term']}"),
         ("faults", f"{len(view.faults)} by the nemesis: {_listed(faults)}"),
         ("asked", f"{asked.total()} by arguments: {_listed(asked)}"),
-        ("limits", _counts(each.invariant for each in counted(view)) or "none"),
         ("violations", f"{len(violations)}{': ' if violations else ''}{_counts(v.invariant for v in violations)}"),
     ]
     return "\n".join(f"{name:<11}{text}" for name, text in rows)

@@ -97,10 +97,10 @@ class View:
 
     @cached_property
     def jobs(self) -> dict[str, set[str]]:
-        """The jobs that each call was told it has."""
+        """The jobs that each call was told it has; one that it was told it may have is none of them."""
         found: dict[str, set[str]] = defaultdict(set)
         for invoke, complete in self.answered:
-            if complete.job is not None and invoke.call in self.calls:
+            if complete.job is not None and invoke.call in self.calls and not perhaps(invoke, complete):
                 found[invoke.call].add(complete.job)
         return found
 
@@ -175,6 +175,11 @@ class View:
         for job, deliveries in self.deliveries.items():
             found[job] += [("callback", end_of(each.status, each.body)) for each in deliveries]
         return found
+
+
+def perhaps(invoke: Invoke, complete: Complete) -> bool:
+    """Whether the answer to a start names a job of which the gateway does not know whether the store has it."""
+    return invoke.road == "start" and complete.problem == "store-unavailable"
 
 
 def end_of_answer(complete: Complete, *, final: bool) -> End | None:

@@ -51,6 +51,8 @@ class Stage:
         self._caller = caller
         self._simulator = simulator
         self._settings = settings
+        self._named: list[str] = []
+        """Jobs of which refused callers were told that the store may have them."""
 
     async def begin(self) -> None:
         """Start a job that a caller waits for, and one that its caller will ask for."""
@@ -69,6 +71,10 @@ class Stage:
         for answer in await asyncio.gather(*(self._call(f"refused {mode}", mode) for mode in MODES)):
             assert (answer.status, answer.problem) == (503, "store-unavailable"), answer.body
             assert answer.headers["Retry-After"]
+            assert answer.json["retryable"] is ("jobId" not in answer.json)
+            if not answer.json["retryable"]:
+                assert answer.json["monitor"].endswith(answer.headers["Job-Id"])
+                self._named.append(answer.headers["Job-Id"])
         assert self._simulator.starts_by_argument == started
 
     async def answers_who_waits(self) -> None:
@@ -92,6 +98,9 @@ class Stage:
         assert view["status"] == "succeeded", view
         assert (await self._caller("GET", view["resultUrl"])).json["id"] == "asked for"
         await eventually(self._all_saved)
+        for job_id in self._named:
+            told = await self._caller("GET", f"/-/jobs/{job_id}")
+            assert told.status == 404 or told.json["error"] == "store-unavailable", told.body
         assert self._simulator.starts_by_argument == {"waited for": 1, "asked for": 1, "after": 1}
 
     async def _taken(self) -> Answer | None:

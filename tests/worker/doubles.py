@@ -74,7 +74,9 @@ class ObstructedStore:
         self.inner = inner
         self.calls: dict[str, int] = defaultdict(int)
         self.down: set[str] = set()
-        """Verbs that raise `StoreDown` and do nothing."""
+        """Verbs that do nothing, of which nobody knows."""
+        self.refusing: set[str] = set()
+        """Verbs that do nothing, as everybody knows."""
         self.deaf: set[str] = set()
         """Verbs that are carried out, and whose reply is lost."""
         self.broken: set[str] = set()
@@ -102,6 +104,8 @@ class ObstructedStore:
                 await self._open[verb].wait()
             if verb in self.down:
                 raise StoreDown(f"{verb}: nobody there")
+            if verb in self.refusing:
+                raise StoreDown(f"{verb}: no", perhaps=False)
             if verb in self.broken:
                 raise RuntimeError(f"{verb} is broken")
             result = await method(*args, **kwargs)
@@ -139,7 +143,7 @@ class Upstream:
         self.starts.append(Called(elapsed(), start, bearer))
         return await self._say(self.on_start)
 
-    async def read(self, leg, bearer, *, timeout, redirects=0, failures=0):
+    async def read(self, leg, bearer, *, timeout, redirects=0, failures=0, told=False):
         """See the port. The last line of the script is said again and again."""
         self.reads.append(Called(elapsed(), leg, bearer))
         return await self._say(self.on_read, keep_last=True)

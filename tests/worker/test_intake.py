@@ -12,7 +12,7 @@ from gateway.core.errors import KeyReused, StoreUnavailable
 from gateway.core.ids import is_id, partition_of
 from gateway.core.job import Job, State
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import DAY
+from gateway.core.policy import DAY, Deduplicate
 from gateway.store.port import Gone
 from gateway.worker.disown import disown
 from gateway.worker.intake import Accepted, Intake, Order
@@ -174,6 +174,47 @@ class TestStoreDown:
             assert (found.state, found.refused, found.error) == (State.FAILED, True, "store-unavailable")
             assert it.upstream.starts == []
 
+    async def test_a_store_that_certainly_has_nothing(self):
+        """It said no, or was never asked: there is nothing to see to, and nothing to wait for."""
+        async with door() as (it, intake):
+            it.store.refusing.add("create")
+            began = it.clock.now()
+            with pytest.raises(StoreUnavailable) as raised:
+                await intake.accept(order())
+            assert (raised.value.retryable, raised.value.job_id) == (True, None)
+            assert (it.clock.now(), it.disowned, len(it.tasks)) == (began, [], 0)
+
+    async def test_a_doubt_that_is_soon_over(self):
+        """The store lives and only its reply was lost: what is disowned before the caller is told is certain."""
+        async with door() as (it, intake):
+            it.store.deaf.add("create")
+            asyncio.get_running_loop().call_later(0.3, it.store.deaf.clear)
+            with pytest.raises(StoreUnavailable) as raised:
+                await intake.accept(order())
+            assert (raised.value.retryable, raised.value.job_id) == (True, None)
+            (job_id,) = it.disowned
+            assert (await it.saved(job_id)).state is State.FAILED
+
+    @pytest.mark.parametrize(
+        ("fields", "retryable"),
+        [
+            ({}, False),
+            ({"idempotency_key": "k"}, True),
+            ({"chosen_id": "mine"}, True),
+            ({"policy": policy(deduplicate=Deduplicate(60_000))}, True),
+            ({"policy": policy(coalesce=True)}, False),
+        ],
+    )
+    async def test_a_doubt_that_stays(self, fields: dict[str, object], retryable: bool):
+        """The caller is told which job it may have; sending the call again is safe where it leads to the same job."""
+        async with door() as (it, intake):
+            it.store.deaf.add("create")
+            with pytest.raises(StoreUnavailable) as raised:
+                await intake.accept(order(**fields))
+            assert (raised.value.job_id, raised.value.retryable) == (it.disowned[0], retryable)
+            # Another replica would go on with it: that is what the caller can see.
+            assert (await it.saved(it.disowned[0])).state is State.ACCEPTED
+
     async def test_a_reply_that_was_lost(self):
         """The job is in the store: it is ended there before anybody can start it."""
         async with door() as (it, intake):
@@ -224,9 +265,9 @@ class TestStoreDown:
         """Of so many it is not known whether the store has their jobs; until it is, others are turned away at once."""
         async with door() as (it, intake):
             it.store.down.add("create")
-            for _ in range(1_100):
-                with pytest.raises(StoreUnavailable):
-                    await intake.accept(order())
+            refused = await asyncio.gather(*(intake.accept(order()) for _ in range(1_100)), return_exceptions=True)
+            assert [type(each) for each in refused] == [StoreUnavailable] * 1_100
+            assert [each.job_id is None for each in refused] == [False] * 1_000 + [True] * 100
             assert (len(it.disowned), len(it.tasks)) == (1_000, 1_000)
             it.store.down.clear()
             await asyncio.sleep(30)

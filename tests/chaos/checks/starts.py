@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.chaos.checks.limits import beyond_disowning, refused_by_all
-from tests.chaos.history import Record
+from tests.chaos.history import Complete, Invoke, Record
 from tests.chaos.settings import FOUND
 from tests.chaos.view import View, Violation, end_of_record
 
@@ -46,8 +45,15 @@ def refused(view: View) -> Iterator[Violation]:
     """A client that was told that nothing ran, and nothing else, was told the truth."""
     for call, starts in view.starts.items():
         ran = view.upstream[call].jobs if call in view.upstream else 0
-        if ran and refused_by_all(starts) and not beyond_disowning(view, starts):
+        if ran and _refused_by_all(starts):
             yield Violation("I2 refused yet started", "every answer said that nothing was sent", call)
+
+
+def _refused_by_all(starts: list[tuple[Invoke, Complete]]) -> bool:
+    """Whether every answer to a call said for certain that nothing ran: one that names a job says that it may have."""
+    return bool(starts) and all(
+        complete.retryable and complete.error is None and complete.job is None for _, complete in starts
+    )
 
 
 def _silence(view: View, call: str) -> bool:
