@@ -1,26 +1,60 @@
 """Processes under measurement: started on free ports, their CPU time and memory read from /proc (Linux)."""
 
 import contextlib
+import os
+import resource
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
 READY_WITHIN = 30.0
+ENDS_WITHIN = 30.0
 
 
 def free_port() -> int:
     """Return a port of the loopback that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def serving(
+    command: Sequence[str], port: int, *, errors: Path | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[int]:
+    """Run a server until the block ends; give its pid once `port` answers. Its standard error goes to `errors`."""
+    with contextlib.ExitStack() as stack:
+        told = stack.enter_context(errors.open("ab")) if errors else subprocess.DEVNULL
+        process = subprocess.Popen(
+            command,
+            cwd=HERE.parent,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=told,
+            preexec_fn=_many_files,
+        )
+        stack.callback(_end, process)
+        deadline = time.monotonic() + READY_WITHIN
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{Path(command[0]).name} {command[1:]} did not come up")
+            time.sleep(0.02)
+        yield process.pid
+
+
+def module(name: str, *arguments: object) -> list[str]:
+    """Return the command that runs a module of this checkout."""
+    return [sys.executable, "-m", name, *map(str, arguments)]
 
 
 @contextlib.contextmanager
 def running(port: int, *arguments: str) -> Iterator[int]:
-    """Run `python ARGUMENTS`, all of its output thrown away, until the block ends; give its pid once `port` answers."""
+    """Run `python ARGUMENTS` in this directory, all of its output thrown away, until the block ends."""
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([sys.executable, *arguments], cwd=HERE, **quiet)
     try:
@@ -32,6 +66,21 @@ def running(port: int, *arguments: str) -> Iterator[int]:
         yield process.pid
     finally:
         process.terminate()
+        process.wait()
+
+
+def _many_files() -> None:
+    """Allow a child as many files as the hard limit does: ten thousand callers have a connection each."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(ENDS_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
         process.wait()
 
 
@@ -52,13 +101,17 @@ def _parent(process: Path) -> int | None:
     return None
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time, user and system, that the living threads of a process have used."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+def cpu_seconds(*pids: int) -> float:
+    """Return the CPU time, user and system, that the living threads of processes have used."""
+    threads = (each for pid in pids for each in Path(f"/proc/{pid}/task").glob("*/schedstat"))
     return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
 
 
-def memory_kib(pid: int) -> int:
-    """Return a process's proportional set size, in KiB."""
+def memory_kib(*pids: int) -> int:
+    """Return the proportional set size of processes, in KiB."""
+    return sum(_pss(pid) for pid in pids)
+
+
+def _pss(pid: int) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -1,0 +1,46 @@
+"""What is to be reached, and whether a measurement reached it. All are limits: what was measured is to be no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.rounds import Spread
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit, and one that would be better still."""
+
+    number: str
+    what: str
+    limit: float
+    stretch: float | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured of a target."""
+
+    target: Target
+    measured: Spread
+
+    @property
+    def met(self) -> bool:
+        """Whether the median is within the limit."""
+        return self.measured.median <= self.target.limit
+
+    @property
+    def stretched(self) -> bool:
+        """Whether it is within the better one."""
+        return self.target.stretch is not None and self.measured.median <= self.target.stretch
+
+
+PASS_NAIVE = Target("P1", "pass-through: CPU a request against a naive aiohttp proxy", 0.40, 0.25)
+PASS_NGINX = Target("P1", "pass-through: CPU a request against nginx", 3.5, 2.2)
+PARKED_POLLING = Target("P2", "memory of a parked caller over polling, against a naive handler without a job", 1.3, 0.5)
+PARKED_LONG_POLL = Target("P3", "memory of a parked caller over long-poll, against aiohttp + ClientSession", 0.70, 0.35)
+DELAY_P50 = Target("P4", "job's end to answer, {}: p50 against a direct long-poll's", 3.5, 2.0)
+DELAY_P99 = Target("P4", "job's end to answer, {}: p99 against a direct long-poll's", 10.0)
+JOB_NAIVE = Target("P7", "whole sync job over polling: CPU against the naive gateway", 0.20, 0.12)
+WORKERS_CPU = Target("P8", "two processes against one: CPU a job", 1.1)
+WORKERS_SHARE = Target("P8", "two processes: the greater one's share of the work", 0.60)
