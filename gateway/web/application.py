@@ -75,11 +75,11 @@ async def health(_request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """Answer whether calls should be sent here: the store answers, and this replica stays."""
+    """Answer whether calls should be sent here: the store answers, and somebody stays."""
     gateway = request.app[GATEWAY]
     try:
         await gateway.store.ping()
-        serves = gateway.leases.healthy and not gateway.drain.begun
+        serves = gateway.leases.healthy and not gateway.drain.leaving
     except StoreDown:
         serves = False
     return web.Response(status=200 if serves else 503, text="ready\n" if serves else "not ready\n")

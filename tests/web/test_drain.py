@@ -68,3 +68,54 @@ async def test_a_farewell_has_an_end():
     assert drain.left == pytest.approx(3, abs=0.01)
     await asyncio.sleep(60)
     assert drain.left == 0
+
+
+async def test_haste_ends_the_waiting_for_jobs():
+    """What is left of the farewell is gone at once, and with it any pause."""
+    drain = Drain()
+    loop = asyncio.get_running_loop()
+    drain.begin(60)
+    with drain.answering():
+        for waiting in (drain.idle(60), drain.pause(60)):
+            loop.call_later(1, drain.hasten)
+            began = loop.time()
+            await waiting
+            assert loop.time() - began == pytest.approx(1, abs=0.01)
+            assert drain.left == 0
+
+
+async def test_haste_leaves_the_last_answers_their_time():
+    """Those who are told to go are answered still."""
+    drain = Drain()
+    drain.begin(60)
+    drain.hurry = True
+    with drain.answering():
+        asyncio.get_running_loop().call_later(1, drain.hasten)
+        assert not await drain.idle(3)
+    assert asyncio.get_running_loop().time() == pytest.approx(3, abs=0.01)
+
+
+async def test_haste_before_the_farewell():
+    """It lasts no time."""
+    drain = Drain()
+    drain.hasten()
+    drain.begin(60)
+    assert drain.left == 0
+
+
+async def test_a_farewell_that_has_begun_goes_on():
+    """Beginning it again makes it no longer."""
+    drain = Drain()
+    drain.begin(10)
+    await asyncio.sleep(4)
+    drain.begin(10)
+    assert drain.left == pytest.approx(6, abs=0.01)
+
+
+async def test_who_is_replaced_does_not_leave_the_port():
+    """Only one that goes without a successor turns callers away."""
+    drain = Drain()
+    drain.begin(10)
+    assert drain.leaving
+    drain.replaced = True
+    assert not drain.leaving
