@@ -29,13 +29,15 @@ class State(enum.StrEnum):
     DISPATCHED = "dispatched"
     EXPIRED = "expired"
 
-    @property
-    def terminal(self) -> bool:
-        """Whether a job in this state never changes again."""
-        return self in TERMINAL
+    terminal: bool
+    """Whether a job in this state never changes again."""
+
+    # Enum's own is a Python function, and jobs' tables are keyed by state.
+    __hash__ = str.__hash__
 
 
-TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED, State.DISPATCHED, State.EXPIRED})
+for _state in State:
+    _state.terminal = _state in {State.SUCCEEDED, State.FAILED, State.CANCELED, State.DISPATCHED, State.EXPIRED}
 
 
 class LegKind(enum.StrEnum):
@@ -200,12 +202,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def start_answered(self) -> bool:
         """Whether the start request itself is of no more use."""
-        return self.state not in {State.ACCEPTED, State.STARTING}
+        return self.state is not State.ACCEPTED and self.state is not State.STARTING
 
     def with_(self, **changes: object) -> Job:
         """Return a copy with `changes`."""
         return msgspec.structs.replace(self, **changes)
-
-    def differs_durably(self, other: Job) -> bool:
-        """Whether more than the progress differs, so that the change must be saved."""
-        return self.with_(progress=other.progress) != other

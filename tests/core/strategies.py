@@ -229,3 +229,8 @@ POLICIES = st.builds(
     start_retry=st.sampled_from([0, MINUTE, HOUR]),
     unknown_ttl=st.integers(0, DAY),
 )
+
+
+def differs_durably(job: Job, other: Job) -> bool:
+    """Whether more than the progress differs, so that the change must be saved."""
+    return job.with_(progress=other.progress) != other

@@ -29,6 +29,7 @@ from tests.core.strategies import (
     POLICIES,
     TRIGGER,
     UPSTREAM,
+    differs_durably,
     fresh,
     jobs,
     legal,
@@ -217,7 +218,7 @@ class Life(RuleBasedStateMachine):
     def happens(self, event: e.Event) -> None:
         """Apply `event`, and save what must be saved."""
         before, self.job = self.job, apply(self.job, event, self.now)
-        assert self.job.revision == before.revision + self.job.differs_durably(before)
+        assert self.job.revision == before.revision + differs_durably(self.job, before)
         if self.job.revision > before.revision:
             self.stored = msgspec.msgpack.decode(msgspec.msgpack.encode(self.job), type=Job)
             assert self.stored == self.job
