@@ -19,7 +19,7 @@ def outcome_of(job: int, ended: int) -> bytes:
 
 
 def ended_at(job: int, body: bytes) -> int:
-    """Return when a job ended, from its outcome. Raises `WrongAnswerError` if that is not, byte for byte, this job's."""
+    """Return when a job ended, from its outcome. Raises `WrongAnswerError` unless it is, byte for byte, that job's."""
     found = _NUMBERS.match(body)
     if found is None or body != outcome_of(job, int(found[2])):
         raise WrongAnswerError(f"job {job}: {body[:500]!r}")

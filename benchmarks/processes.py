@@ -27,6 +27,7 @@ def serving(
     command: Sequence[str], port: int, *, errors: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[int]:
     """Run a server until the block ends; give its pid once `port` answers. Its standard error goes to `errors`."""
+    allow_files()
     with contextlib.ExitStack() as stack:
         told = stack.enter_context(errors.open("ab")) if errors else subprocess.DEVNULL
         process = subprocess.Popen(
@@ -36,7 +37,6 @@ def serving(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=told,
-            preexec_fn=_many_files,
         )
         stack.callback(_end, process)
         deadline = time.monotonic() + READY_WITHIN
@@ -69,10 +69,14 @@ def running(port: int, *arguments: str) -> Iterator[int]:
         process.wait()
 
 
-def _many_files() -> None:
-    """Allow a child as many files as the hard limit does: ten thousand callers have a connection each."""
+def allow_files() -> int:
+    """Allow this process, and those that it starts, as many files as the hard limit does; return how many that is.
+
+    Ten thousand callers have a connection each.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -93,6 +97,11 @@ def _listens(port: int) -> bool:
 def children(pid: int) -> list[int]:
     """Return the pids of a process's children."""
     return [int(each.name) for each in Path("/proc").glob("[0-9]*") if _parent(each) == pid]
+
+
+def family(pid: int) -> tuple[int, ...]:
+    """Return the pids of a process and its children."""
+    return (pid, *children(pid))
 
 
 def _parent(process: Path) -> int | None:

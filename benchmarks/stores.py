@@ -23,8 +23,9 @@ class StoreServer:
     pid: int
 
     def counts(self) -> dict[str, int]:
-        """Return how many commands it ran so far, those that scripts call among them, how many of them were scripts,
-        and how often it read from a connection: a pipeline of many commands is one read.
+        """Return how many commands it ran so far, those that scripts call among them, and how many were scripts.
+
+        Also how often it read from a connection: a pipeline of many commands is one read.
         """
         with redis.Redis.from_url(self.url) as client:
             told = client.info("everything")

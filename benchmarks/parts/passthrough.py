@@ -7,6 +7,7 @@ limits, a line of log on a file, metrics).
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from benchmarks.gateways import callmode
 from benchmarks.native import Upstream, load, upstream
 from benchmarks.parts.common import Part, Size, alone, exactly_once
 from benchmarks.peers.proxies import MissingError, haproxy, nginx
-from benchmarks.processes import children, cpu_seconds, free_port, module, serving
+from benchmarks.processes import cpu_seconds, family, free_port, module, serving
 from benchmarks.rounds import Figures, interleaved, ratio, summary
 from benchmarks.targets import PASS_NAIVE, PASS_NGINX, Finding
 
@@ -49,7 +50,7 @@ def run(size: Size, directory: Path) -> Part:
 
         for subject in subjects.values():
             measure(subject)
-        rounds = interleaved({name: lambda s=each: measure(s) for name, each in subjects.items()}, ROUNDS[size])
+        rounds = interleaved({name: functools.partial(measure, each) for name, each in subjects.items()}, ROUNDS[size])
     findings = [Finding(PASS_NAIVE, ratio(rounds, "cpu_us", CALLMODE, NAIVE))]
     if NGINX in subjects:
         findings.append(Finding(PASS_NGINX, ratio(rounds, "cpu_us", CALLMODE, NGINX)))
@@ -67,10 +68,10 @@ def _subjects(origin: Upstream, directory: Path, stack: contextlib.ExitStack) ->
         except MissingError as missing:
             skipped.append(str(missing))
         else:
-            subjects[name] = Subject(lambda pid=pid: (pid, *children(pid)), port)
+            subjects[name] = Subject(functools.partial(family, pid), port)
     for name, loop in ((NAIVE, "asyncio"), (NAIVE_UVLOOP, "uvloop")):
         pid, port = stack.enter_context(_naive(origin, loop))
-        subjects[name] = Subject(lambda pid=pid: (pid,), port)
+        subjects[name] = Subject(functools.partial(family, pid), port)
     gateway = stack.enter_context(callmode(origin.url, directory / "callmode", RELAY))
     subjects[CALLMODE] = Subject(lambda: gateway.pids, gateway.port, "/echo")
     return subjects, skipped

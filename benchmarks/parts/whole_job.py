@@ -7,6 +7,7 @@ own that writes to disk before it answers. What counts is the gateway's process;
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def run(size: Size, directory: Path) -> Part:
 
         for subject in subjects.values():
             measured(subject)
-        rounds = interleaved({name: lambda s=each: measured(s) for name, each in subjects.items()}, ROUNDS[size])
+        rounds = interleaved({name: functools.partial(measured, each) for name, each in subjects.items()}, ROUNDS[size])
     figures = {
         "rounds": ROUNDS[size],
         "jobs": JOBS[size],
@@ -71,8 +72,8 @@ def _naive(origin: Upstream, directory: Path, stack: contextlib.ExitStack) -> Su
 
 def _callmode(origin: Upstream, directory: Path, stack: contextlib.ExitStack) -> Subject:
     store = stack.enter_context(store_server(directory / "callmode-store"))
-    settings = {"store": {"url": store.url, "durability": "disk"}}
-    gateway = stack.enter_context(callmode(origin.url, directory / "callmode", ROUTES, **settings))
+    durable = {"url": store.url, "durability": "disk"}
+    gateway = stack.enter_context(callmode(origin.url, directory / "callmode", ROUTES, store=durable))
     return Subject(lambda: gateway.pids, gateway.port, store)
 
 

@@ -1,4 +1,7 @@
-"""A naive proxy: an `Application` and one `ClientSession`. `python -m benchmarks.peers.naive_proxy PORT UPSTREAM [uvloop]`."""
+"""A naive proxy: an `Application` and one `ClientSession`.
+
+`python -m benchmarks.peers.naive_proxy PORT UPSTREAM [uvloop]`
+"""
 
 import asyncio
 import sys
