@@ -11,7 +11,7 @@ from gateway.core.modes import UpstreamMode
 from gateway.core.outcome import problem_outcome, tells_no_end
 from gateway.core.policy import MINUTE, SECOND, Policy
 from gateway.core.reach import cancelable, findable
-from gateway.core.timing import backoff, jittered, poll_interval
+from gateway.core.timing import backoff, began, jitter_room, jittered, poll_interval
 
 _FIRST_LOOK = SECOND // 2
 """After a start came to be in doubt: Orchestrator lists what it has created at once, or a moment later."""
@@ -166,14 +166,16 @@ def _next_look(job: Job) -> int:
 
 def _next_read(job: Job, leg: Leg, policy: Policy) -> int:
     progress = job.progress
+    room = None
     if progress.failures:
         interval = backoff(progress.failures, progress.hint)
     elif leg.kind in {LegKind.STATUS, LegKind.JOB}:
-        age = progress.read_at - (job.started or job.created)
+        age = progress.read_at - began(job)
         interval = poll_interval(age, policy.pace, progress.hint)
+        room = jitter_room(age, policy.pace)
     else:
         return progress.read_at + progress.hint
-    return progress.read_at + jittered(interval, f"{job.id}{progress.attempts}")
+    return progress.read_at + jittered(interval, f"{job.id}{progress.attempts}", room)
 
 
 def _deadline(job: Job) -> Conclude:

@@ -11,6 +11,7 @@ import enum
 import msgspec
 
 from gateway.core.modes import CallerMode, UpstreamMode
+from gateway.core.schedule import Schedule
 
 SECOND = 1_000
 MINUTE = 60 * SECOND
@@ -89,6 +90,10 @@ class Pace(msgspec.Struct, frozen=True):
     """No two reads of one job are closer than this."""
     ceiling: int = 15 * SECOND
     """No two reads of one job are further apart, unless the upstream asks for it."""
+    learn: bool = True
+    """Whether reads are planned by how long the route's jobs took."""
+    learned: Schedule | None = None
+    """What they have told so far."""
 
 
 class Policy(msgspec.Struct, frozen=True):
