@@ -30,9 +30,9 @@ class Gateway:
 
 @contextlib.contextmanager
 def callmode(
-    upstream: str, directory: Path, routes: list[dict[str, Any]], *, port: int | None = None, **settings: Any
+    url: str, directory: Path, routes: list[dict[str, Any]], /, *, port: int | None = None, **settings: Any
 ) -> Iterator[Gateway]:
-    """Run a gateway before `upstream`, with its files in `directory`, until the block ends.
+    """Run a gateway before an upstream, with its files in `directory`, until the block ends.
 
     Callers' bearers go upstream; there is a line of JSON on a file for each request; the admin port is open. `settings`
     are keys of the configuration.
@@ -45,7 +45,7 @@ def callmode(
         "log": {"format": "json", "level": "info"},
         "routes": routes,
         **settings,
-        "upstream": {"url": upstream, **settings.get("upstream", {})},
+        "upstream": {"url": url, **settings.get("upstream", {})},
         "store": {"data_dir": str(directory / "data"), **settings.get("store", {})},
     }
     if "url" in document["store"]:

@@ -30,3 +30,8 @@ def _fnv1a(hashed: int, data: bytes) -> int:
     for byte in data:
         hashed = (hashed ^ byte) * _PRIME & _MASK
     return hashed
+
+
+def duration_of(job: int, least: int, most: int) -> int:
+    """Return how long a job runs, from `least` to `most` milliseconds; the load generator says the same of it."""
+    return least + _fnv1a(_BASIS, job.to_bytes(4, "little")) % (most - least + 1)

@@ -42,7 +42,8 @@ def serving(
         deadline = time.monotonic() + READY_WITHIN
         while not _listens(port):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{Path(command[0]).name} {command[1:]} did not come up")
+                why = errors.read_text()[-2000:] if errors else "see its standard error"
+                raise RuntimeError(f"{Path(command[0]).name} {command[1:]} did not come up: {why}")
             time.sleep(0.02)
         yield process.pid
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.rounds import Spread
 
@@ -15,6 +15,10 @@ class Target:
     what: str
     limit: float
     stretch: float | None = None
+
+    def of(self, subject: str) -> Target:
+        """Return it for one of the subjects that it is meant for."""
+        return replace(self, what=self.what.format(subject))
 
 
 @dataclass(frozen=True)
