@@ -76,7 +76,7 @@ def accepted(job: Job, call: Call, now: int) -> Reply:
         ("Operation-Location", urls.monitor),
         retry_field(job, call, now),
     )
-    return Reply(202, headers, monitor(job, call.policy, urls))
+    return Reply(202, headers, monitor(job, call.policy, urls, now))
 
 
 def wait_ran_out(job: Job, call: Call, now: int, *, may_redirect: bool = True) -> Step:

@@ -8,35 +8,38 @@ from gateway.caller.links import JobUrls
 from gateway.core.job import Job, State, Stopping
 from gateway.core.policy import Policy
 from gateway.core.timestamps import timestamp
-from gateway.core.timing import poll_interval
+from gateway.core.timing import began, poll_interval
 
 _NEVER_SOONER = 1
 """Retry-After has whole seconds, and 0 invites a busy loop."""
 
 
 def retry_after(job: Job, policy: Policy, now: int) -> int:
-    """Return the whole seconds after which it is worth asking again."""
-    interval = poll_interval(max(now - job.created, 1), policy.pace)
+    """Return the whole seconds after which it is worth asking again: the gateway itself will have asked by then."""
+    interval = poll_interval(max(now - began(job), 1), policy.pace)
     return max(_NEVER_SOONER, -(-interval // 1000))
 
 
-def monitor(job: Job, policy: Policy, urls: JobUrls, *, message: str | None = None) -> bytes:
-    """Return the monitor document of `job`. `message`: what is to be said to this caller instead of the job's own."""
-    view = _view(job, policy) | {"resultUrl": urls.result if job.state.terminal else None, "links": _links(urls)}
+def monitor(job: Job, policy: Policy, urls: JobUrls, now: int | None = None, *, message: str | None = None) -> bytes:
+    """Return the monitor document of `job`, as of `now`; None: of its last change.
+
+    `message`: what is to be said to this caller instead of the job's own.
+    """
+    view = _view(job, policy, now) | {"resultUrl": urls.result if job.state.terminal else None, "links": _links(urls)}
     return msgspec.json.encode(view if message is None else view | {"message": message})
 
 
-def operator_monitor(job: Job, policy: Policy, urls: JobUrls) -> bytes:
+def operator_monitor(job: Job, policy: Policy, urls: JobUrls, now: int | None = None) -> bytes:
     """Return the monitor document of `job` for an operator: all but the way to its outcome, which is its owner's."""
     links = {"monitor": urls.monitor}
     if urls.cancelable:
         links["cancel"] = urls.cancel
     if job.state is State.UNKNOWN:
         links["resolve"] = urls.resolve
-    return msgspec.json.encode(_view(job, policy) | {"links": links})
+    return msgspec.json.encode(_view(job, policy, now) | {"links": links})
 
 
-def _view(job: Job, policy: Policy) -> dict[str, object]:
+def _view(job: Job, policy: Policy, now: int | None) -> dict[str, object]:
     return {
         "id": job.id,
         "route": job.route,
@@ -52,7 +55,7 @@ def _view(job: Job, policy: Policy) -> dict[str, object]:
         "started": _time(job.started),
         "finished": _time(job.finished),
         "expires": _time(_expires(job, policy)),
-        "eta": _time(_eta(job, policy)),
+        "eta": _time(_eta(job, policy, job.changed if now is None else now)),
         "message": job.message or job.progress.trouble,
         "cancel": _cancel(job),
         "resultUrl": None,
@@ -100,11 +103,18 @@ def _expires(job: Job, policy: Policy) -> int | None:
     return job.deadline
 
 
-def _eta(job: Job, policy: Policy) -> int | None:
-    """When it is likely to end: only for a route that says what is typical, and only while that is to come."""
-    if job.state.terminal or job.started is None or policy.pace.typical is None:
+def _eta(job: Job, policy: Policy, now: int) -> int | None:
+    """When it is likely to end, once it runs: when half of the jobs have that lasted as long; else as the route says.
+
+    None for one that is older than all that were learned from: nobody knows.
+    """
+    pace = policy.pace
+    if job.state.terminal or job.started is None:
         return None
-    return job.started + policy.pace.typical
+    if pace.learned is not None:
+        age = pace.learned.likely_end(max(now - began(job), 0))
+        return None if age is None else began(job) + age
+    return None if pace.typical is None else job.started + pace.typical
 
 
 def _time(at: int | None) -> str | None:

@@ -26,4 +26,5 @@ def poll(job: Job, call: Call, now: int) -> Step:
         return Reply(call.policy.redirect_status, (("Location", urls.result),))
     if (problem := without_verdict(job, call, now)) is not None:
         return problem
-    return Reply(call.policy.running_status, (JSON, retry_field(job, call, now)), monitor(job, call.policy, urls))
+    headers = (JSON, retry_field(job, call, now))
+    return Reply(call.policy.running_status, headers, monitor(job, call.policy, urls, now))
