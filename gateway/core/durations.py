@@ -19,6 +19,8 @@ _PER_OCTAVE = 16
 """Bins are 4.4 % wide."""
 _FIRST = 16
 """Milliseconds: what is shorter is one bin."""
+_PIECES = 16
+"""A job is counted in no more pieces, so that what is known of it stays few numbers."""
 LAST_BIN = 24 * _PER_OCTAVE - 1
 """Three days. What takes longer is in it too."""
 
@@ -56,7 +58,7 @@ class Durations(msgspec.Struct, frozen=True):
             known[number] = self.weights.get(number, 0.0) * within / (end - begin)
             even[number] = within / (ended - ran)
         total = sum(known.values()) + sum(even.values())
-        return {number: (known[number] + even[number]) / total for number in known if even[number]}
+        return _in_pieces({number: (known[number] + even[number]) / total for number in known if even[number]})
 
     def after(self, ended: Mapping[int, float], jobs: int) -> Durations:
         """Return the histogram once `jobs` more have ended, whose shares are `ended`: the store does the same."""
@@ -65,3 +67,18 @@ class Durations(msgspec.Struct, frozen=True):
         for number, share in ended.items():
             merged[number] = merged.get(number, 0.0) + share
         return Durations(merged)
+
+
+def _in_pieces(shares: Mapping[int, float]) -> dict[int, float]:
+    """Return `shares` with small ones moved on to the next bin until they are a piece."""
+    pieces: dict[int, float] = {}
+    carried = 0.0
+    for number, share in shares.items():
+        carried += share
+        if carried >= 1 / _PIECES:
+            pieces[number] = carried
+            carried = 0.0
+    if carried:
+        last = max(pieces)
+        pieces[last] += carried
+    return pieces

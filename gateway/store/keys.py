@@ -89,3 +89,11 @@ class Keys:
     def token(self, token: str) -> str:
         """Present while the upstream's acceptance of a credential is remembered. `token` is a hexadecimal hash."""
         return self._key(int(token[:2], 16), "token", token)
+
+    def durations(self, route: str) -> str:
+        """How long a route's jobs take. `route` is a hexadecimal hash."""
+        return self._key(int(route[:2], 16), "durations", route)
+
+    def learned(self, route: str, operation: str) -> str:
+        """Present while it is remembered that `operation` has counted jobs there."""
+        return self._key(int(route[:2], 16), "learned", operation)

@@ -7,12 +7,13 @@ it is applied once, or refused as a whole. A replica that was believed dead and 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from gateway.core.delivery import Delivery, DeliveryState
+from gateway.core.durations import Durations
 from gateway.core.job import Job
 from gateway.core.verdict import Verdict
 
@@ -357,6 +358,13 @@ class Store(Protocol):
 
     async def knows_token(self, token: str) -> bool:
         """Whether it did."""
+        ...
+
+    async def learn(self, route: str, ended: Mapping[int, float], jobs: int, operation: str) -> Durations:
+        """Count `jobs` that have ended, by their shares of bins, for the route with this keyed hash; return all of it.
+
+        Repeated with the same `operation`, they are counted once. With no jobs, nothing is changed.
+        """
         ...
 
     async def acknowledge(self, marks: Sequence[str]) -> bool:
