@@ -27,6 +27,11 @@ class Gateway:
         """Its process and its workers' processes."""
         return (self.pid, *(pid for pid in children(self.pid) if _is_gateway(pid)))
 
+    @property
+    def store(self) -> tuple[int, ...]:
+        """The process of its embedded store, if it has one."""
+        return tuple(pid for pid in children(self.pid) if not _is_gateway(pid))
+
 
 @contextlib.contextmanager
 def callmode(

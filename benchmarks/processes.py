@@ -13,6 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 READY_WITHIN = 30.0
 ENDS_WITHIN = 30.0
+_OBSERVED = 0.5
 
 
 def free_port() -> int:
@@ -115,6 +116,16 @@ def cpu_seconds(*pids: int) -> float:
     """Return the CPU time, user and system, that the living threads of processes have used."""
     threads = (each for pid in pids for each in Path(f"/proc/{pid}/task").glob("*/schedstat"))
     return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
+
+
+def settle(pids: Sequence[int], *, share: float = 0.05, within: float = 20) -> None:
+    """Wait until processes use less than this share of a CPU over half a second, or for `within` seconds."""
+    deadline, used = time.monotonic() + within, cpu_seconds(*pids)
+    while time.monotonic() < deadline:
+        time.sleep(_OBSERVED)
+        before, used = used, cpu_seconds(*pids)
+        if used - before < share * _OBSERVED:
+            return
 
 
 def memory_kib(*pids: int) -> int:

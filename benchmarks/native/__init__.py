@@ -63,9 +63,9 @@ class Upstream:
         """Wait until so many jobs were started in all. Raises TimeoutError."""
         self._control("GET", f"started/{jobs}", within)
 
-    def release(self) -> None:
-        """End all jobs that run until released."""
-        self._control("POST", "release", 30)
+    def release(self) -> dict[str, int]:
+        """End all jobs that run until released; return what was asked so far."""
+        return self._control("POST", "release", 30)
 
     def _control(self, method: str, what: str, within: float) -> dict[str, int]:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=within)) as connection:

@@ -39,12 +39,13 @@ async def main(url: str, callers: int, jobs: Iterator[int], least: int, most: in
 
     async def caller(client: aiohttp.ClientSession) -> None:
         for job in jobs:
-            delays.append(await one(client, url, job, duration_of(job, least, most), interval))
+            delay = await one(client, url, job, duration_of(job, least, most), interval)
+            delays.append(delay)
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=HEADERS) as client:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(callers):
-                group.create_task(caller(client))
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, headers=HEADERS) as client, asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(caller(client))
     return delays
 
 
