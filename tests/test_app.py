@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.app.lifecycle import _keyring
+from gateway.app.stores import keyring_of
 from gateway.auth.keyring import KeyringError, generate, parse
 from gateway.auth.settings import AuthSettings
 from gateway.config import Config
@@ -25,20 +25,20 @@ def test_the_embedded_stores_keyring_is_made_where_it_is_said_to_be(tmp_path: Pa
     """Once; a shared store's never is, since each replica would make its own."""
     auth = AuthSettings(keyring_file=tmp_path / "a keyring")
     with pytest.raises(KeyringError, match="a keyring cannot be read"):
-        _keyring(configured(auth, shared=SHARED))
-    made = _keyring(configured(auth))
+        keyring_of(configured(auth, shared=SHARED))
+    made = keyring_of(configured(auth))
     for again in (configured(auth), configured(auth, shared=SHARED)):
-        assert _keyring(again).hash("who") == made.hash("who")
+        assert keyring_of(again).hash("who") == made.hash("who")
 
 
 def test_a_keyring_given_as_text():
     """Whatever the store."""
     text = generate()
     for settings in ({}, {"shared": SHARED}):
-        assert _keyring(configured(AuthSettings(keyring=text), **settings)).hash("who") == parse(text).hash("who")
+        assert keyring_of(configured(AuthSettings(keyring=text), **settings)).hash("who") == parse(text).hash("who")
 
 
 def test_no_keyring():
     """Is an error that names the ways to give one."""
     with pytest.raises(KeyringError, match="keyring_file"):
-        _keyring(configured(AuthSettings(), shared=SHARED))
+        keyring_of(configured(AuthSettings(), shared=SHARED))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
+from collections.abc import Callable
 from functools import cached_property
 
 import structlog
@@ -50,15 +51,25 @@ _log = structlog.get_logger("gateway")
 class Assembly:
     """Every part of one gateway, made when it is first asked for; what must be closed is closed by `stack`."""
 
-    def __init__(self, config: Config, store: RedisStore, keyring: Keyring, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: RedisStore,
+        keyring: Keyring,
+        stack: contextlib.AsyncExitStack,
+        *,
+        drain: Drain | None = None,
+        named: Callable[[str], None] | None = None,
+    ) -> None:
         self._config = config
         self._own_credential = config.upstream.own_credential
         self._stack = stack
+        self._named = named
         self.store = store
         self.keyring = keyring
         self.clock = Clock()
         self.feed = Feed()
-        self.drain = Drain()
+        self.drain = drain or Drain()
         self.vault = Vault(keyring)
         self.signer = Signer(keyring)
         self.guard = Guard(config.worker.callbacks)
@@ -158,7 +169,7 @@ class Assembly:
             self.driver,
             deliver=self.deliveries.follow,
             renamed=lambda: self.watches.resume_all(),  # noqa: PLW0108 - watches need the leases first
-            new_name=_incarnation,
+            new_name=self._new_name,
             took=_taken_over,
             failed=defect,
             lease=self._config.store.lease,
@@ -223,6 +234,13 @@ class Assembly:
             drain=self.drain,
         )
 
+    def _new_name(self) -> str:
+        """Return a name for one life of this replica: readable in the store, and never used twice."""
+        name = f"{socket.gethostname()}-{secrets.token_hex(6)}"
+        if self._named is not None:
+            self._named(name)
+        return name
+
     def _observe(self, job: Job, event: Event) -> None:
         for observer in self.observers:
             observer(job, event)
@@ -232,11 +250,6 @@ class Assembly:
         keep, shown = kept_for(new.job, policy, now), policy.refused_retention
         disowning = disown(self.store, new, follower, keep=keep, shown=shown, now=now)
         return self.tasks.spawn(disowning, name=f"disown {new.job.id}")
-
-
-def _incarnation() -> str:
-    """Return a name for one life of this replica: readable in the store, and never used twice."""
-    return f"{socket.gethostname()}-{secrets.token_hex(6)}"
 
 
 def _taken_over(former: str, rows: int) -> None:

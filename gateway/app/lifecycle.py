@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 
 from gateway.app.assembly import Assembly, defect
-from gateway.auth.keyring import Keyring, KeyringError, load, load_or_create, parse
+from gateway.app.stop import Stop
+from gateway.app.stores import keyring_of, opened, own_server
+from gateway.auth.keyring import KeyringError
 from gateway.config import Config
-from gateway.store.embedded import EmbeddedServer
 from gateway.store.port import StoreDown
-from gateway.store.redis import RedisStore, connect
+from gateway.store.redis import RedisStore
+from gateway.web.drain import Drain
 from gateway.web.gateway import Gateway
-from gateway.web.servers import serving
+from gateway.web.servers import Ports, serving
 from gateway.web.settings import Address
 from gateway.worker.feed import Feed
 from gateway.worker.tasks import Tasks
@@ -32,20 +33,29 @@ _log = structlog.get_logger("gateway")
 
 
 @asynccontextmanager
-async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIterator[dict[str, Address]]:
-    """Run the gateway; give the addresses it listens on. Leaving drains it. `store`: one that is already connected.
+async def running(
+    config: Config,
+    *,
+    store: RedisStore | None = None,
+    ports: Ports | None = None,
+    drain: Drain | None = None,
+    named: Callable[[str], None] | None = None,
+) -> AsyncIterator[dict[str, Address]]:
+    """Run the gateway; give the addresses it listens on. Leaving drains it.
 
+    `store`: one that is already connected. `ports`: where connections come from, if not from sockets of its own.
+    `drain`: its farewell, for who hastens it. `named` is told every name that it has in the store, before it is there.
     Raises `EmbeddedStoreError`, `KeyringError`, `StoreDown`, `OSError`.
     """
     async with contextlib.AsyncExitStack() as stack:
         store = store or await _store(stack, config)
-        keyring = _keyring(config)
+        keyring = keyring_of(config)
         if not await store.acknowledge(keyring.marks):
             raise KeyringError(
                 "the store's jobs were made under another keyring: they would be lost, and repeated calls would start "
                 "anew. Give that keyring, on top of it a new key if you like, or another store.prefix"
             )
-        parts = Assembly(config, store, keyring, stack)
+        parts = Assembly(config, store, keyring, stack, drain=drain, named=named)
         gateway = parts.gateway
         # After all that its tasks use was made, so that they end before any of it is closed.
         stack.push_async_callback(gateway.tasks.close)
@@ -55,45 +65,26 @@ async def running(config: Config, *, store: RedisStore | None = None) -> AsyncIt
         background.spawn(gateway.leases.run(), name="leases")
         background.spawn(gateway.watches.listen(), name="wake-ups")
         stack.push_async_callback(_stop, parts)
-        async with serving(gateway) as addresses:
-            for name, address in addresses.items():
-                _log.info("listening", port=name, address=str(address), upstream=config.upstream.url)
+        async with serving(gateway, ports) as addresses:
+            if ports is None:
+                announce(config, addresses)
             try:
                 yield addresses
             finally:
                 await _drain(gateway, parts.feed)
 
 
+def announce(config: Config, addresses: dict[str, Address]) -> None:
+    """Say in the log where callers connect."""
+    for name, address in addresses.items():
+        _log.info("listening", port=name, address=str(address), upstream=config.upstream.url)
+
+
 async def _store(stack: contextlib.AsyncExitStack, config: Config) -> RedisStore:
-    settings = config.store
-    url = settings.url
+    url = config.store.url
     if url is None:
-        server = EmbeddedServer(
-            settings.data_dir,
-            durability=settings.durability,
-            on_event=_told_by_server,
-        )
-        url = await server.start()
-        stack.push_async_callback(server.close)
-    store = connect(settings, url)
-    stack.push_async_callback(_closed, store)
-    await store.check()
-    return store
-
-
-async def _closed(store: RedisStore) -> None:
-    with contextlib.suppress(StoreDown):
-        await store.close()
-
-
-def _keyring(config: Config) -> Keyring:
-    auth = config.auth
-    if auth.keyring is not None:
-        return parse(auth.keyring)
-    if auth.keyring_file is None:
-        raise KeyringError("there is no keyring: give keyring, keyring_file or CALLMODE_KEYRING")
-    # A keyring of their own would leave replicas unable to resume each other's jobs: only the embedded store gets one.
-    return load_or_create(auth.keyring_file) if config.store.url is None else load(auth.keyring_file)
+        url, _ = await own_server(stack, config.store)
+    return await opened(stack, config.store, url)
 
 
 async def _drain(gateway: Gateway, feed: Feed) -> None:
@@ -101,7 +92,8 @@ async def _drain(gateway: Gateway, feed: Feed) -> None:
     drain, settings = gateway.drain, gateway.settings
     drain.begin(settings.drain / 1000)
     _log.info("draining", seconds=settings.drain / 1000, following=len(gateway.driver))
-    await asyncio.sleep(min(settings.drain_notice / 1000, drain.left))
+    if drain.leaving:
+        await drain.pause(min(settings.drain_notice / 1000, drain.left))
     await drain.idle(max(0.0, drain.left - _ANSWER_LAST))
     # Even if nobody waits: whoever comes before the ports are closed must not be left waiting behind them.
     drain.hurry = True
@@ -117,18 +109,16 @@ async def _stop(parts: Assembly) -> None:
         await parts.gateway.leases.leave()
 
 
-def _told_by_server(event: str, fields: dict[str, object]) -> None:
-    _log.info(event, **fields)
+async def serve(config: Config, stop: Stop) -> None:
+    """Run the gateway until it is to stop, in a process of its own."""
+    drain = Drain()
+    stop.hastened = drain.hasten
+    async with running(config, drain=drain):
+        collect_seldom()
+        await stop.asked.wait()
 
 
-async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run the gateway until `stop` is set, in a process of its own."""
-    async with running(config):
-        _collect_seldom()
-        await stop.wait()
-
-
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """Leave what start-up made to no collection, and run them seldom: they took a tenth of a job's CPU time."""
     gc.collect()
     gc.freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from gateway.cli.callbacks import callbacks_app
 from gateway.cli.jobs import jobs_app
-from gateway.cli.process import fail, run, stop_signal
+from gateway.cli.process import fail, on_stop, run
 from gateway.cli.simulate import simulate
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def serve(
     caller_mode: Annotated[str | None, typer.Option(help="The mode of callers who do not say.")] = None,
     store: Annotated[str | None, typer.Option(help="redis:// URL; without it, an embedded store.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded store keeps its jobs.")] = None,
+    workers: Annotated[str | None, typer.Option(help="How many processes serve, or `auto`.")] = None,
 ) -> None:
     """Run the gateway."""
     from gateway.config import ConfigError, Overrides, from_flags, load
@@ -68,29 +70,39 @@ def serve(
         caller_mode=caller_mode,
         store=store,
         data_dir=data_dir,
+        workers=int(workers) if workers and workers.isdecimal() else workers,
     )
+
+    def read() -> Config:
+        return load(config, overrides=overrides) if config else from_flags(overrides)
+
     try:
-        settings = load(config, overrides=overrides) if config else from_flags(overrides)
+        settings = read()
     except ConfigError as error:
         fail(str(error))
     configure(settings.log)
-    run(_serve(settings))
+    run(_serve(settings, read))
 
 
-async def _serve(settings: Config) -> None:
-    from gateway.app import serve as serve_gateway
-    from gateway.auth.keyring import KeyringError
-    from gateway.store.embedded import EmbeddedStoreError
-    from gateway.store.port import StoreDown
-    from gateway.store.requirements import Unsuitable
-    from gateway.web.servers import WeakParserError
+async def _serve(settings: Config, reread: Callable[[], Config]) -> None:
+    from gateway.app.failures import CANNOT_SERVE, line
+    from gateway.app.stop import Stop
+    from gateway.app.workers.cpus import usable_cpus
 
+    stop = Stop()
+    on_stop(stop.wish)
+    count = settings.workers or usable_cpus()
     try:
-        await serve_gateway(settings, stop_signal())
-    except (EmbeddedStoreError, KeyringError, Unsuitable, WeakParserError, OSError) as error:
-        fail(str(error))
-    except StoreDown as error:
-        fail(f"the store cannot be reached: {error}")
+        if count == 1:
+            from gateway.app.lifecycle import serve
+
+            await serve(settings, stop)
+        else:
+            from gateway.app.workers import parent
+
+            await parent.serve(settings, count, stop, reread)
+    except CANNOT_SERVE as error:
+        fail(line(error))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
@@ -15,27 +15,28 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` on the fastest event loop there is, and return what it returns."""
-    import asyncio
+    """Run `main` on the event loop of the gateway's processes, and return what it returns."""
+    from gateway import loop
 
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(main)
+    return loop.run(main)
+
+
+def on_stop(wish: Callable[[], None]) -> None:
+    """Have `wish` called at each SIGTERM and SIGINT."""
+    import asyncio
+    import signal
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, wish)
 
 
 def stop_signal() -> asyncio.Event:
     """Return an event that SIGTERM and SIGINT set."""
     import asyncio
-    import signal
 
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_stop(stop.set)
     return stop
 
 

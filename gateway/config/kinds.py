@@ -95,6 +95,14 @@ KeyPrefix = Annotated[str, Parsed(scalars.key_prefix, _matching("^[A-Za-z0-9._:-
 Text = Annotated[str, Parsed(scalars.text, _TEXT)]
 Number = Annotated[int, Parsed(scalars.number, {"type": "integer", "minimum": 0})]
 Count = Annotated[int, Parsed(scalars.count, {"type": "integer", "minimum": 1})]
+Workers = Annotated[
+    int | None,
+    Parsed(
+        scalars.workers,
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["auto"]}]},
+        lambda workers: workers or "auto",
+    ),
+]
 Switch = Annotated[bool, one_of({"on": True, "off": False}, {True: True, False: False})]
 Duration = Annotated[int, Parsed(units.duration, units.DURATION, units.show_duration)]
 Positive = Annotated[int, Parsed(units.positive, units.DURATION, units.show_duration)]

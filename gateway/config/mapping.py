@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.auth.settings import AuthSettings
-from gateway.config.model import DRAIN_NOTICE, CallbackKeys, GatewayKeys, JobsApiKeys, OAuthKeys
+from gateway.config.model import DRAIN_NOTICE, WORKERS, CallbackKeys, GatewayKeys, JobsApiKeys, OAuthKeys
 from gateway.config.routes import RECONCILE_WAIT, ROUTE_START_RETRY, PolicyKeys, RouteKeys
 from gateway.core.jobs_api import trigger_place
 from gateway.core.modes import CallerMode
@@ -36,6 +36,8 @@ class Config(msgspec.Struct, frozen=True):
     auth: AuthSettings
     worker: WorkerSettings
     log: LogSettings
+    workers: int | None = WORKERS
+    """How many processes serve; None: as many as there are CPUs for them."""
 
 
 def settings(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) -> Config:
@@ -47,6 +49,7 @@ def settings(keys: GatewayKeys, directory: Path, environment: Mapping[str, str])
         auth=_auth(keys, directory, environment),
         worker=WorkerSettings(answer_unsaved=keys.store.answer_unsaved, callbacks=callbacks(keys.callbacks)),
         log=LogSettings(format=keys.log.format, level=keys.log.level),
+        workers=keys.workers,
     )
 
 

@@ -29,6 +29,9 @@ _JOBS_API = JobsApiSettings()
 DRAIN_NOTICE = 5 * SECOND
 """`drain_notice` of replicas: a load balancer that asks every two seconds has noticed after two failures."""
 
+WORKERS = 1
+"""One process is a gateway; more are for machines with CPUs to spare, and each takes memory like one more replica."""
+
 
 class OAuthKeys(Keys):
     """OAuth client credentials: an external application of Orchestrator's, of application scope."""
@@ -172,6 +175,8 @@ class GatewayKeys(Keys):
     """What job URLs begin with; by default Host and scheme of the request."""
     trusted_proxies: Annotated[tuple[k.Network, ...], LIST] = _WEB.trusted_proxies
     """Peers whose X-Forwarded-Host and X-Forwarded-Proto are believed."""
+    workers: k.Workers = WORKERS
+    """Processes that serve, behind one address; auto: as many as there are CPUs for them."""
     drain: k.Duration = _WEB.drain
     """How long blocked callers are waited for when the replica stops."""
     drain_notice: k.Duration | None = None

@@ -24,6 +24,8 @@ class Overrides(msgspec.Struct, frozen=True):
     """`store.url`; a `data_dir` of the file then does not count."""
     data_dir: Path | None = None
     """`store.data_dir`, relative to the working directory; a `store.url` of the file then does not count."""
+    workers: int | str | None = None
+    """A number, or `auto`."""
 
 
 _FLAGS: dict[str, tuple[str, ...]] = {
@@ -34,6 +36,7 @@ _FLAGS: dict[str, tuple[str, ...]] = {
     "caller_mode": ("defaults", "caller_mode"),
     "store": ("store", "url"),
     "data_dir": ("store", "data_dir"),
+    "workers": ("workers",),
 }
 
 

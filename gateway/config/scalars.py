@@ -57,6 +57,11 @@ def count(value: object) -> int:
     return _whole(value, least=1)
 
 
+def workers(value: object) -> int | None:
+    """Read a whole number from 1; None is `auto`."""
+    return None if value == "auto" else _whole(value, least=1)
+
+
 def _whole(value: object, *, least: int) -> int:
     number = int(value) if isinstance(value, Interpolated) and value.isascii() and value.isdigit() else value
     match number:

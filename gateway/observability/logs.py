@@ -11,14 +11,16 @@ from gateway.observability.secrets import without_secrets
 from gateway.observability.settings import LogSettings
 
 
-def configure(settings: LogSettings) -> None:
-    """Set structlog up, and send what libraries log the same way."""
+def configure(settings: LogSettings, *, worker: int | None = None) -> None:
+    """Set structlog up, and send what libraries log the same way. Each line says which `worker` it is of, if any."""
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if worker is not None:
+        shared.append(_of(worker))
     # Tracebacks are rendered before secrets are taken out, so that they are searched too.
     last: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
@@ -41,6 +43,16 @@ def configure(settings: LogSettings) -> None:
     # What aiohttp logs of a malformed request prints the request; the data port tells of those itself.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _of(worker: int) -> structlog.typing.Processor:
+    """Return what marks each line as one of this worker's."""
+
+    def mark(_log: object, _level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["worker"] = worker
+        return event
+
+    return mark
 
 
 def _console() -> structlog.dev.ConsoleRenderer:

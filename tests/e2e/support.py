@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.app import running
+from gateway.app.lifecycle import running
 from gateway.worker.settings import CallbackSettings
 from tests.support.listening import listening
 from tests.support.rig import TOKEN, GatewayProcess, config

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from gateway.app import running
+from gateway.app.lifecycle import running
 from gateway.auth.keyring import generate
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import SECOND, Binding, Deduplicate, OnDisconnect, OnTimeout, SameCall

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.app import running
+from gateway.app.lifecycle import running
 from gateway.auth.keyring import generate
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import SECOND, Binding, Pace

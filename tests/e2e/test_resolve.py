@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import running
+from gateway.app.lifecycle import running
 from gateway.auth.keyring import generate
 from gateway.core.policy import MINUTE, SECOND, Binding
 from gateway.simulator import Simulator

@@ -13,7 +13,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from gateway.app import running
+from gateway.app.lifecycle import running
 from gateway.core.modes import UpstreamMode
 from tests.matrix.client import open_session
 from tests.support.listening import listening

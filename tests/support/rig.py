@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from gateway.app import running
+from gateway.app.lifecycle import running
 from gateway.auth.keyring import generate
 from gateway.auth.settings import AuthSettings
 from gateway.config import Config

@@ -61,6 +61,13 @@ class EmbeddedServer:
         self._cleanup = contextlib.AsyncExitStack()
         self._process: ServerProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
+        self._lock: DirectoryLock | None = None
+
+    @property
+    def lock_fd(self) -> int:
+        """The locked file: a child that inherits it keeps the directory from other gateways for as long as it lives."""
+        assert self._lock is not None, "the server is not started"
+        return self._lock.fd
 
     @property
     def pid(self) -> int | None:
@@ -76,7 +83,7 @@ class EmbeddedServer:
         async with contextlib.AsyncExitStack() as undo:
             binary = self._binary or find_server_binary()
             paths = prepare(self._data_dir)
-            lock = DirectoryLock(paths.lock)
+            self._lock = lock = DirectoryLock(paths.lock)
             await lock.acquire(self._lock_wait)
             undo.callback(lock.release)
             undo.callback(remove_runtime, paths)
