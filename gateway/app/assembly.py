@@ -37,9 +37,10 @@ from gateway.worker.feed import Feed
 from gateway.worker.guard import Guard
 from gateway.worker.hints import Hints
 from gateway.worker.intake import Intake
+from gateway.worker.learning import Learning
 from gateway.worker.leases import Leases
 from gateway.worker.links import Links
-from gateway.worker.port import Observer
+from gateway.worker.port import Observer, Policies
 from gateway.worker.postman import Postman
 from gateway.worker.tasks import Tasks
 from gateway.worker.vault import Vault
@@ -73,7 +74,14 @@ class Assembly:
         self.vault = Vault(keyring)
         self.signer = Signer(keyring)
         self.guard = Guard(config.worker.callbacks)
-        self.policies = RoutePolicies(config.web)
+        self.learning = Learning(
+            store,
+            RoutePolicies(config.web),
+            name=lambda route: keyring.hash("durations", route),
+            random=secrets.token_bytes,
+            failed=defect,
+        )
+        self.policies: Policies = self.learning
         self.links = Links(self.policies, None if self._own_credential else self.signer)
 
     @cached_property
@@ -152,6 +160,7 @@ class Assembly:
             feed=self.feed,
             tasks=self.tasks,
             observe=self._observe,
+            ended=self.learning.ended,
             random=secrets.token_bytes,
             deliver=self.deliveries.follow,
             lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first

@@ -64,6 +64,7 @@ async def running(
         await gateway.leases.join(alone=config.store.url is None)
         background.spawn(gateway.leases.run(), name="leases")
         background.spawn(gateway.watches.listen(), name="wake-ups")
+        background.spawn(parts.learning.run(), name="learning")
         stack.push_async_callback(_stop, parts)
         async with serving(gateway, ports) as addresses:
             if ports is None:

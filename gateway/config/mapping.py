@@ -24,7 +24,7 @@ from gateway.worker.settings import CallbackSettings, WorkerSettings
 
 _NOT_POLICY = frozenset(RouteKeys.model_fields) - frozenset(PolicyKeys.model_fields)
 _TLS_FILES = ("ca_file", "cert_file", "key_file")
-_PACE = {"typical": "typical", "poll_floor": "floor", "poll_ceiling": "ceiling"}
+_PACE = {"typical": "typical", "poll_floor": "floor", "poll_ceiling": "ceiling", "learn": "learn"}
 
 
 class Config(msgspec.Struct, frozen=True):

@@ -43,11 +43,13 @@ class PolicyKeys(Keys):
     )
     """The modes that callers may choose."""
     typical: k.Positive | None = None
-    """How long jobs usually take, where somebody knows; polls are planned from it."""
+    """How long jobs usually take, where somebody knows; polls are planned from it until they have told themselves."""
     poll_floor: k.Positive = _POLICY.pace.floor
     """No two reads of one job's status are closer than this."""
     poll_ceiling: k.Positive = _POLICY.pace.ceiling
     """No two are further apart, unless the upstream asks for it."""
+    learn: k.Switch = _POLICY.pace.learn
+    """Plan polls by how long the route's jobs took, as soon as a dozen have ended; off: by age and typical alone."""
     wait: k.Duration = _POLICY.wait
     """How long a sync caller is held."""
     hold: k.Positive = _POLICY.hold

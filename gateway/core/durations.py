@@ -68,6 +68,11 @@ class Durations(msgspec.Struct, frozen=True):
             merged[number] = merged.get(number, 0.0) + share
         return Durations(merged)
 
+    def differs(self, other: Durations) -> float:
+        """Return how many jobs are in one of them and not in the other."""
+        numbers = self.weights.keys() | other.weights.keys()
+        return sum(abs(self.weights.get(number, 0.0) - other.weights.get(number, 0.0)) for number in numbers)
+
 
 def _in_pieces(shares: Mapping[int, float]) -> dict[int, float]:
     """Return `shares` with small ones moved on to the next bin until they are a piece."""

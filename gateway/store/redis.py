@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 
 from gateway.core.policy import DAY
 from gateway.store.deliveries import DeliveryVerbs
+from gateway.store.durations import DurationVerbs
 from gateway.store.edge import mapped, raw, text
 from gateway.store.jobs import JobVerbs
 from gateway.store.leases import LeaseVerbs
@@ -25,7 +26,7 @@ def connect(settings: StoreSettings, url: str) -> RedisStore:
     return RedisStore(servers(settings, url), settings)
 
 
-class RedisStore(JobVerbs, RequestVerbs, DeliveryVerbs, LeaseVerbs):
+class RedisStore(JobVerbs, RequestVerbs, DeliveryVerbs, LeaseVerbs, DurationVerbs):
     """The port's implementation: all aspects, and what is of the servers themselves."""
 
     async def remember_token(self, token: str, *, keep: int) -> None:

@@ -47,7 +47,7 @@ def order(
     compared = named or route.policy.deduplicate is not None or route.policy.coalesce
     return Order(
         route=route.name,
-        policy=route.policy,
+        policy=gateway.policies.policy(route.name),
         principal=caller.principal,
         token=caller.token,
         former=tuple(principal for principal, _ in caller.former),

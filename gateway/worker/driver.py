@@ -49,9 +49,10 @@ _OWN_ENDS = e.GaveUp | e.Canceled | e.VerdictMissed
 class Driver:
     """Follows jobs.
 
-    `random` gives bytes for ids; `deliver` is handed the deliveries that ends create; `lost` is told of jobs that
-    another replica has taken over, `failed` of defects; `holds` says whether nobody can have taken any over from an
-    incarnation yet.
+    `ended` is told of ends and of redirects, with the records before and after, and whether something had said that
+    there would be news; `random` gives bytes for ids; `deliver` is handed the deliveries that ends create; `lost` is
+    told of jobs that another replica has taken over, `failed` of defects; `holds` says whether nobody can have taken
+    any over from an incarnation yet.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Driver:
         feed: Feed,
         tasks: Tasks,
         observe: Observer,
+        ended: Callable[[Job, Job, e.Event, bool], None],
         random: Callable[[int], bytes],
         deliver: Callable[[Delivery, str], None],
         lost: Callable[[str], None],
@@ -79,6 +81,7 @@ class Driver:
         self._feed = feed
         self._tasks = tasks
         self._observe = observe
+        self._ended = ended
         self._random = random
         self._deliver = deliver
         self._lost = lost
@@ -241,10 +244,11 @@ class Driver:
                 return None
             if (at := self._when(entry, action)) > now:
                 return at
+            told = entry.hurried
             event = await self._perform(entry, action)
             # A verdict or a cancel may have come meanwhile: then what was learned is of a job that is no more so.
             if event is not None and self._follows(entry) and entry.job.state is state:
-                await self._advance(entry, event)
+                await self._advance(entry, event, told=told)
         return None
 
     def _when(self, entry: Entry, action: Action) -> int:
@@ -344,7 +348,7 @@ class Driver:
 
     # Apply and save.
 
-    async def _advance(self, entry: Entry, event: e.Event, *, and_wait: bool = False) -> None:
+    async def _advance(self, entry: Entry, event: e.Event, *, and_wait: bool = False, told: bool = False) -> None:
         """Apply `event`, have the store take it, and wake whoever waits. `and_wait`: however long the store takes."""
         before = entry.job
         entry.job = apply(before, event, self._clock.now())
@@ -357,6 +361,8 @@ class Driver:
             self._by_key[entry.job.upstream_key.lower()] = entry.job.id
         if entry.job.revision == before.revision:
             return  # Nothing durable has changed.
+        if isinstance(event, e.Ended | e.Redirected):
+            self._ended(before, entry.job, event, told)
         if entry.job.state.terminal and entry.job.callback_url is not None:
             entry.delivery = starters_delivery(entry.job, self._clock.now())
         saving = self._begin_save(entry)

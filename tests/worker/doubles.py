@@ -192,6 +192,7 @@ class Bench:
     driver: Driver
     policy: Policy
     seen: list[tuple[Job, e.Event]] = field(default_factory=list)
+    ended: list[tuple[Job, Job, e.Event, bool]] = field(default_factory=list)
     delivered: list[tuple[object, str]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
@@ -286,6 +287,7 @@ async def bench(**rules: object) -> AsyncIterator[Bench]:
         feed=feed,
         tasks=tasks,
         observe=lambda job, event: parts.seen.append((job, event)),
+        ended=lambda *end: parts.ended.append(end),
         random=lambda size: next(counter).to_bytes(size, "big"),
         deliver=lambda delivery, follower: parts.delivered.append((delivery, follower)),
         lost=parts.lost.append,
