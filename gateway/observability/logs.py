@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import time
+from functools import lru_cache
 
+import msgspec
 import structlog
 
 from gateway.observability.secrets import without_secrets
 from gateway.observability.settings import LogSettings
+
+_encoder = msgspec.json.Encoder()
 
 
 def configure(settings: LogSettings, *, worker: int | None = None) -> None:
@@ -17,7 +23,7 @@ def configure(settings: LogSettings, *, worker: int | None = None) -> None:
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _stamp,
     ]
     if worker is not None:
         shared.append(_of(worker))
@@ -25,7 +31,7 @@ def configure(settings: LogSettings, *, worker: int | None = None) -> None:
     last: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
         without_secrets,
-        structlog.processors.JSONRenderer() if as_json else _console(),
+        _line if as_json else _console(),
     ]
     structlog.configure(
         processors=[*shared, *last],
@@ -53,6 +59,29 @@ def _of(worker: int) -> structlog.typing.Processor:
         return event
 
     return mark
+
+
+def _stamp(_log: object, _level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Say when, in UTC: as structlog's own stamp does, at a quarter of its price."""
+    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    event["timestamp"] = f"{_second(second)}.{nanoseconds // 1000:06d}Z"
+    return event
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _line(_log: object, _level: str, event: structlog.typing.EventDict) -> str:
+    """Return a line of JSON, in ASCII: some readers take U+2028 or U+0085 for the end of a line."""
+    try:
+        line = _encoder.encode(event)
+        if line.isascii():
+            return line.decode()
+    except (TypeError, ValueError):
+        pass  # Half a surrogate pair, or a number beyond 64 bits: the standard library has a way to write them.
+    return json.dumps(event, default=repr)
 
 
 def _console() -> structlog.dev.ConsoleRenderer:

