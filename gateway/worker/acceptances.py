@@ -15,6 +15,8 @@ from gateway.store.port import Store, StoreDown
 from gateway.worker.clock import Clock
 from gateway.worker.tasks import Tasks
 
+_PROOFS = (e.Followed, e.Dispatched)
+
 REMEMBERED = HOUR
 """How long the upstream's acceptance of a token is remembered."""
 
@@ -60,4 +62,4 @@ def _accepts(event: e.Event) -> bool:
     """Whether a start came to what no refused token is answered with."""
     if isinstance(event, e.Ended):
         return event.mode is not None and event.outcome.status < 400
-    return isinstance(event, e.Followed | e.Dispatched)
+    return isinstance(event, _PROOFS)

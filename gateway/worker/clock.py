@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class Clock:
@@ -10,10 +11,14 @@ class Clock:
 
     def __init__(self) -> None:
         self._offset = 0.0
+        self._time: Callable[[], float] | None = None
 
     def now(self) -> int:
         """Return the store's time in milliseconds since the epoch."""
-        return int(asyncio.get_running_loop().time() * 1000 + self._offset)
+        # Asked some dozens of times a job, and which loop runs is always the same.
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return int(self._time() * 1000 + self._offset)
 
     def synchronise(self, store_now: int, asked: float, answered: float) -> None:
         """Take over the store's time, read somewhere between two loop times (seconds)."""

@@ -15,10 +15,11 @@ from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.delivery import Delivery, starters_delivery
 from gateway.core.errors import InternalError, StoreUnavailable
-from gateway.core.job import Job, State
+from gateway.core.job import Job, LegKind, State
 from gateway.core.outcome import problem_outcome
 from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
 from gateway.core.policy import MINUTE, SECOND, Policy
+from gateway.core.start import StartRequest
 from gateway.store.port import Requests, Store, Stored
 from gateway.worker.clock import Clock
 from gateway.worker.entry import Entry
@@ -42,7 +43,10 @@ _LONGEST_PAUSE = 5 * MINUTE
 _BATCH = 500
 """Jobs that the store is asked about in one go."""
 
-_OWN_ENDS = e.GaveUp | e.Canceled | e.VerdictMissed
+_ENDS = (e.StartRefused, e.Ended, e.GaveUp, e.Canceled)
+"""Events with an outcome."""
+
+_OWN_ENDS = (e.GaveUp, e.Canceled, e.VerdictMissed)
 """Ends that the gateway makes. A replica that has lost the job may come to one when another knows of a real one."""
 
 
@@ -114,9 +118,12 @@ class Driver:
             return None if entry is None else entry.saved
         return entry.saved.with_(progress=entry.job.progress)
 
-    def follow(self, stored: Stored, follower: str) -> None:
-        """Go on with a job that the store says `follower`, an incarnation of this replica, follows."""
-        entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower)
+    def follow(self, stored: Stored, follower: str, start: StartRequest | None = None) -> None:
+        """Go on with a job that the store says `follower`, an incarnation of this replica, follows.
+
+        `start`: what is sealed in `stored`, where it has just been made here.
+        """
+        entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start)
         if entry.job.upstream_key is not None:
             self._by_key[entry.job.upstream_key.lower()] = stored.job.id
         self._feed.publish(stored.job)
@@ -252,7 +259,7 @@ class Driver:
         return None
 
     def _when(self, entry: Entry, action: Action) -> int:
-        if entry.hurried and isinstance(action, Read | Reconcile):
+        if entry.hurried and isinstance(action, (Read, Reconcile)):
             return min(action.at, entry.job.progress.read_at + self._policy(entry).pace.floor)
         return action.at
 
@@ -353,10 +360,10 @@ class Driver:
         before = entry.job
         entry.job = apply(before, event, self._clock.now())
         self._observe(entry.job, event)
-        if isinstance(event, e.StartRefused | e.Ended | e.GaveUp | e.Canceled):
+        if isinstance(event, _ENDS):
             entry.body = event.outcome.body
         if entry.job.start_answered:
-            entry.start = None
+            entry.start = entry.request = None
         if entry.job.upstream_key is not None:
             self._by_key[entry.job.upstream_key.lower()] = entry.job.id
         if entry.job.revision == before.revision:
@@ -365,12 +372,15 @@ class Driver:
             self._ended(before, entry.job, event, told)
         if entry.job.state.terminal and entry.job.callback_url is not None:
             entry.delivery = starters_delivery(entry.job, self._clock.now())
+        if _leads_to_output(event):
+            # Its output is read at once, and saved along with the end; should that fail, so may this be read again.
+            return
         saving = self._begin_save(entry)
         if entry.job.state is not before.state:
             # Nobody is answered by a new leg alone: it is saved while it is already read.
             sure = not isinstance(event, _OWN_ENDS) or self._holds(entry.follower)
             unsaved_for = None if and_wait or _known_here_alone(entry) or not sure else self._answer_unsaved
-            await asyncio.wait({saving}, timeout=unsaved_for)
+            await self._tasks.ended(saving, unsaved_for)
         if self._follows(entry) and entry.job.state.terminal:
             # Only an end is worth telling from memory. Of what comes before it, what was told could be lost with this
             # replica, and a stream's client would hear of other things under the ids of events that it has seen.
@@ -406,6 +416,10 @@ class Driver:
             del self._entries[entry.job.id]
             self._by_key.pop((entry.job.upstream_key or "").lower(), None)
             self._schedule.drop(entry.job.id)
+
+
+def _leads_to_output(event: e.Event) -> bool:
+    return isinstance(event, e.Redirected) and event.leg.kind is LegKind.OUTPUT
 
 
 def _known_here_alone(entry: Entry) -> bool:

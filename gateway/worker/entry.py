@@ -6,6 +6,7 @@ import asyncio
 
 from gateway.core.delivery import Delivery
 from gateway.core.job import Job
+from gateway.core.start import StartRequest
 from gateway.store.port import Stored
 
 
@@ -22,6 +23,7 @@ class Entry:
         "hurried",
         "job",
         "may_give_up",
+        "request",
         "saved",
         "saving",
         "start",
@@ -29,7 +31,7 @@ class Entry:
         "waited",
     )
 
-    def __init__(self, stored: Stored, job: Job, follower: str) -> None:
+    def __init__(self, stored: Stored, job: Job, follower: str, request: StartRequest | None = None) -> None:
         self.job = job
         self.saved = stored.job
         """The newest record that the store has."""
@@ -37,6 +39,8 @@ class Entry:
         """The store has lost the job, and will not have it back. It lives on here, for whoever waits for it here."""
         self.start = stored.start
         """The sealed start, until it is answered."""
+        self.request = request
+        """The same as it is sent, where the job was accepted here."""
         self.credential = stored.credential
         self.follower = follower
         self.saving: asyncio.Task[None] | None = None

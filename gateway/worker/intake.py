@@ -123,7 +123,8 @@ class Intake:
                 new = self._new(order, afresh=True)
                 answer = await self._create(new, follower, order)
             if isinstance(answer, Created):
-                self._driver.follow(Stored(new.job, new.start, new.credential), follower)
+                stored = Stored(new.job, new.start, new.credential)
+                self._driver.follow(stored, follower, _start(order, new.job.id))
         match answer:
             case Created():
                 return Accepted(new.job.id, share=1 if new.joins else 0)
@@ -237,10 +238,9 @@ class Intake:
             origin=order.origin,
             trace=order.trace,
         )
-        start = bound(order.start, job_id, policy.upstream_mode, policy.binding)
         return NewJob(
             job,
-            start=self._vault.seal_start(job_id, start),
+            start=self._vault.seal_start(job_id, _start(order, job_id)),
             credential=None if order.bearer is None else self._vault.seal_credential(job_id, order.bearer),
             operation=self._random(12).hex(),
             key_keep=identity.window if identity is not None and identity.scope is KeyScope.WINDOW else 0,
@@ -273,6 +273,11 @@ async def _refusal(new: NewJob, disowning: asyncio.Task[bool]) -> StoreUnavailab
         job_id=new.job.id,
         retryable=repeated_safely,
     )
+
+
+def _start(order: Order, job_id: str) -> StartRequest:
+    """Return the start of an order as it is sent for the job. Raises `BadArgumentsProblem`."""
+    return bound(order.start, job_id, order.policy.upstream_mode, order.policy.binding)
 
 
 def _partition(key: str) -> int:

@@ -28,7 +28,9 @@ class Performer:
 
     def opened(self, entry: Entry) -> StartRequest | None:
         """Return what starts the job; None if no key of the keyring opens it."""
-        return None if entry.start is None else self._vault.open_start(entry.job.id, entry.start)
+        if entry.request is not None or entry.start is None:
+            return entry.request
+        return self._vault.open_start(entry.job.id, entry.start)
 
     async def start(self, entry: Entry, request: StartRequest, action: Start) -> e.Event:
         """Send the start, once."""

@@ -58,6 +58,35 @@ async def test_a_job_from_its_start_to_its_end():
         assert it.failed == []
 
 
+async def test_the_way_to_the_output_is_no_write_of_its_own():
+    """The output is read at once: three writes from the start to the end, and where it failed, the next one tells."""
+    async with bench() as it:
+        output = Leg(LegKind.OUTPUT, "https://orchestrator.example/output/1")
+        it.upstream.on_start = [FOLLOWED]
+        it.upstream.on_read = [e.Redirected(output), e.ReadFailed("a hiccup"), ENDED]
+        job_id = await it.followed()
+        job = await it.until(job_id, State.SUCCEEDED)
+        assert [call.what for call in it.upstream.reads] == [STATUS, output, output]
+        assert it.store.calls["save"] == 3
+        assert await it.saved(job_id) == job
+
+
+async def test_a_start_that_was_accepted_here_is_not_opened_again(monkeypatch):
+    """Nor kept once it is answered; one that was taken over is opened."""
+    async with bench() as it:
+        opened = []
+        monkeypatch.setattr(it.vault, "open_start", lambda *sealed: opened.append(sealed) or START)
+        it.upstream.on_start, it.upstream.on_read = [FOLLOWED, FOLLOWED], [ENDED, ENDED]
+        new = it.new()
+        await it.store.create(new, ME, keep=HOUR)
+        it.driver.follow(Stored(new.job, new.start, new.credential), ME, START)
+        await it.until(new.job.id, State.SUCCEEDED)
+        assert ([call.what for call in it.upstream.starts], opened) == ([START], [])
+        job_id = await it.followed()
+        await it.until(job_id, State.SUCCEEDED)
+        assert len(opened) == 1
+
+
 async def test_what_happens_is_observed_in_order():
     """Logs and traces are told of every event, with the record that it led to."""
     async with bench() as it:
