@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gateway.core.durations import Durations, lower_edge
 
-_MEANT = 8.0
+_MEANT = 12.0
 """Jobs that a stretch needs for its density to mean something; fewer are taken together with their neighbours."""
 _APART = 8
 """Empty bins (a factor of 1.4) that part two modes: across them nothing is taken together."""
