@@ -93,7 +93,11 @@ class Assembly:
     def upstream(self) -> Orchestrator:
         """Orchestrator, over its pool of connections."""
         return UpstreamAssembly(
-            self._config.upstream, self.tasks.spawn, self._stack, replicas=lambda: self.leases.living
+            self._config.upstream,
+            self.tasks.spawn,
+            self._stack,
+            replicas=lambda: self.leases.living,
+            ended=lambda key: self.driver.hurry_key(key),  # noqa: PLW0108 - the driver needs the upstream first
         ).orchestrator
 
     @cached_property

@@ -135,7 +135,12 @@ def _oauth(keys: OAuthKeys | None) -> OAuthSettings | None:
 def _jobs_api(keys: JobsApiKeys | None) -> JobsApiSettings | None:
     if keys is None:
         return None
-    return JobsApiSettings(bearer=keys.bearer, oauth=_oauth(keys.oauth), calls_per_minute=keys.calls_per_minute)
+    return JobsApiSettings(
+        bearer=keys.bearer,
+        oauth=_oauth(keys.oauth),
+        calls_per_minute=keys.calls_per_minute,
+        grouped_reads=keys.grouped_reads,
+    )
 
 
 def _store(keys: GatewayKeys, directory: Path, environment: Mapping[str, str]) -> StoreSettings:

@@ -59,6 +59,8 @@ class JobsApiKeys(Keys):
     """The same by OAuth."""
     calls_per_minute: k.Count = _JOBS_API.calls_per_minute
     """Lists of jobs that all replicas together ask for; Orchestrator allows 100 a minute to a whole tenant."""
+    grouped_reads: k.Switch = _JOBS_API.grouped_reads
+    """Use up to half of these lists to learn of many jobs at once that they still run."""
 
 
 class UpstreamKeys(Keys):

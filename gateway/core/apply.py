@@ -81,7 +81,7 @@ def _dispatched(_job: Job, _event: e.Dispatched, now: int) -> Changes:
 
 
 def _running(job: Job, event: e.StillRunning, now: int) -> Changes:
-    return {"redirects": 0, "progress": _read(job, now, hint=event.hint)}
+    return {"redirects": 0, "progress": _read(job, now - event.ago, hint=event.hint)}
 
 
 def _redirected(job: Job, event: e.Redirected, now: int) -> Changes:

@@ -53,9 +53,11 @@ class Dispatched(msgspec.Struct, frozen=True):
 
 
 class StillRunning(msgspec.Struct, frozen=True):
-    """The status URI says that the job runs. `hint`: milliseconds it asked to wait, or 0."""
+    """The upstream says that the job runs. `hint`: milliseconds it asked to wait, or 0."""
 
     hint: int = 0
+    ago: int = 0
+    """How long ago it said so, in milliseconds."""
 
 
 class Redirected(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ _FOLDER_KEY, _FOLDER_PATH = "X-UIPATH-FolderKey", "X-UIPATH-FolderPath"
 _FOLDER_ENCODED = "X-UIPATH-FolderPath-Encoded"
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_KEY_IN_LEG = re.compile(rf"\(identifier=({_GUID.pattern})\)$")
 
 _FAULTED_CODE, _STOPPED_CODE = 4801, 4802
 """Orchestrator's error codes of a trigger whose job faulted, or was stopped."""
@@ -58,6 +59,7 @@ class JobState(enum.StrEnum):
 
 _BY_NUMBER = tuple(JobState)
 _ENDED = frozenset({JobState.FAULTED, JobState.SUCCESSFUL, JobState.STOPPED})
+_RUNS = frozenset(JobState) - _ENDED
 
 
 class JobDocument(msgspec.Struct, frozen=True, rename="pascal"):
@@ -80,10 +82,18 @@ class JobDocument(msgspec.Struct, frozen=True, rename="pascal"):
     @property
     def ended(self) -> JobState | None:
         """The state it ended in; None while it has not, and for states that later versions may add."""
-        state = self.state
-        if isinstance(state, int):
-            state = _BY_NUMBER[state].value if 0 <= state < len(_BY_NUMBER) else ""
-        return JobState(state) if state in _ENDED else None
+        return JobState(self._word) if self._word in _ENDED else None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it surely has not ended: not told of no state at all, nor of states that later versions may add."""
+        return self._word in _RUNS
+
+    @property
+    def _word(self) -> str:
+        if isinstance(self.state, str):
+            return self.state
+        return _BY_NUMBER[self.state].value if 0 <= self.state < len(_BY_NUMBER) else ""
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -150,6 +160,12 @@ def job_leg(base: str, key: str, folder: str | None) -> Leg:
     if not is_guid(key):
         raise ValueError("the key of a job in Orchestrator is a GUID")
     return Leg(LegKind.JOB, f"{base}{_BY_KEY}(identifier={key})", folder)
+
+
+def key_in(leg: Leg) -> str | None:
+    """Return the key of the job that a leg of the Jobs API reads, in lower case."""
+    found = _KEY_IN_LEG.search(leg.url) if leg.kind is LegKind.JOB else None
+    return None if found is None else found[1].lower()
 
 
 def trigger_place(path: str) -> tuple[str, str]:

@@ -24,7 +24,13 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 _MAX_DEPTH = 64
-"""Parentheses and `not`s within each other; Orchestrator's own limit of nodes is 100."""
+"""Parentheses and `not`s within each other."""
+
+_MAX_NODES = 100
+"""What ASP.NET's OData allows a filter: `MaxNodeCount` of its ODataValidationSettings, which is what it counts in.
+
+Twenty comparisons of a name fit, seventeen of a number do not; the values of an `in` are not counted.
+"""
 
 
 class ODataError(Exception):
@@ -110,6 +116,7 @@ class _Parser(Generic[T]):
     def __init__(self, tokens: list[Token], properties: Mapping[str, Property[T]]) -> None:
         self._tokens = tokens
         self._at = 0
+        self._nodes = 0
         self._properties = properties
         self.asked: dict[str, list[Any]] = {}
 
@@ -118,6 +125,7 @@ class _Parser(Generic[T]):
             raise ODataError("The recursion limit has been exceeded.")
         terms = [self._all(depth)]
         while self._took("or"):
+            self._count(1)
             terms.append(self._all(depth))
         return terms[0] if len(terms) == 1 else lambda item: any(term(item) for term in terms)
 
@@ -128,12 +136,14 @@ class _Parser(Generic[T]):
     def _all(self, depth: int) -> Callable[[T], bool]:
         terms = [self._not(depth)]
         while self._took("and"):
+            self._count(1)
             terms.append(self._not(depth))
         return terms[0] if len(terms) == 1 else lambda item: all(term(item) for term in terms)
 
     def _not(self, depth: int) -> Callable[[T], bool]:
         negated = False
         while self._took("not"):
+            self._count(1)
             negated = not negated
         if self._took("("):
             term = self.either(depth + 1)
@@ -149,10 +159,13 @@ class _Parser(Generic[T]):
         prop = self._properties[name[1]]
         word = self._next("an operator")[1]
         if word == "in":
+            self._count(1)
             return self._membership(name[1], prop)
         if word not in _COMPARISONS or (prop.kind in _UNORDERED and word not in {"eq", "ne"}):
             raise ODataError(f"The operator '{word}' is not supported for '{name[1]}' of type {prop.kind.value}.")
         value = _literal(self._next("a value"), prop)
+        # The operator, the property, the entity that it is of, the value; and what converts a value that is no text.
+        self._count(4 if prop.kind is Kind.STRING else 5)
         if word == "eq":
             self.asked.setdefault(name[1], []).append(value)
         return _compare(_COMPARISONS[word], prop.read, value, nullable=word in {"eq", "ne"})
@@ -165,6 +178,11 @@ class _Parser(Generic[T]):
         self._expect(")")
         self.asked.setdefault(name, []).extend(values)
         return lambda item: prop.read(item) in values
+
+    def _count(self, nodes: int) -> None:
+        self._nodes += nodes
+        if self._nodes > _MAX_NODES:
+            raise ODataError(f"The node count limit of '{_MAX_NODES}' has been exceeded.")
 
     def _next(self, expected: str) -> Token:
         if self._at >= len(self._tokens):

@@ -10,6 +10,7 @@ from gateway.core.outcome import Origins
 from gateway.upstream.attachments import Attachments
 from gateway.upstream.budget import Budget
 from gateway.upstream.credentials import Authorized, Credential, FixedBearer, PassedOn
+from gateway.upstream.group_reads import GroupReads
 from gateway.upstream.http1 import ClientOptions, Http1Client
 from gateway.upstream.jobs_api import JobsApi
 from gateway.upstream.listing import Listing, Trouble
@@ -25,7 +26,8 @@ from gateway.upstream.triggers import Triggers
 class UpstreamAssembly:
     """One upstream's parts. `spawn` runs what they do beside requests; what must be closed is closed by `stack`.
 
-    `replicas` says how many gateways share what Orchestrator rations by tenant, this one included.
+    `replicas` says how many gateways share what Orchestrator rations by tenant, this one included. `ended` is told the
+    key of each job that is seen to have ended while nobody was asking for it.
     """
 
     def __init__(
@@ -34,11 +36,13 @@ class UpstreamAssembly:
         spawn: Spawn,
         stack: AsyncExitStack,
         replicas: Callable[[], int] = lambda: 1,
+        ended: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._spawn = spawn
         self._stack = stack
         self._replicas = replicas
+        self._ended = ended
         self._origins = Origins(settings.url, settings.allowed_hosts)
         self._jobs_settings = settings.jobs_api or JobsApiSettings()
 
@@ -92,6 +96,10 @@ class UpstreamAssembly:
     def _jobs(self) -> JobsApi:
         calls = Authorized(self._client, self._jobs_credential)
         listing = Listing(calls, self._settings.url)
+        budget = Budget(self._jobs_settings.calls_per_minute, self._replicas)
         triggers = TriggerIds(self._metadata, self._jobs_credential, self._settings.url)
-        search = Search(listing, Budget(self._jobs_settings.calls_per_minute, self._replicas), triggers, self._spawn)
-        return JobsApi(calls, self._origins, listing, search, Attachments(calls, self._client, self._origins))
+        search = Search(listing, budget, triggers, self._spawn)
+        grouped = self._jobs_settings.grouped_reads
+        group_reads = GroupReads(listing, budget, self._spawn, self._ended) if grouped else None
+        attachments = Attachments(calls, self._client, self._origins)
+        return JobsApi(calls, self._origins, listing, search, attachments, group_reads)

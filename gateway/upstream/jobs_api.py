@@ -20,6 +20,7 @@ from gateway.core.jobs_api import (
     job_leg,
     judge_job,
     judge_jobs_start,
+    key_in,
     place,
     stop_url,
 )
@@ -29,6 +30,7 @@ from gateway.core.policy import Binding
 from gateway.core.start import StartRequest
 from gateway.upstream.attachments import Attachments
 from gateway.upstream.credentials import Authorized
+from gateway.upstream.group_reads import GroupReads
 from gateway.upstream.listing import READ_HEADERS, Listing, Place, Trouble
 from gateway.upstream.search import Search
 
@@ -39,7 +41,13 @@ class JobsApi:
     """The Jobs API, under its own credential, the upstream's, or the callers'. Times are milliseconds."""
 
     def __init__(
-        self, calls: Authorized, origins: Origins, listing: Listing, search: Search, attachments: Attachments
+        self,
+        calls: Authorized,
+        origins: Origins,
+        listing: Listing,
+        search: Search,
+        attachments: Attachments,
+        group_reads: GroupReads | None = None,
     ) -> None:
         self._calls = calls
         self._origins = origins
@@ -47,6 +55,7 @@ class JobsApi:
         self._listing = listing
         self._search = search
         self._attachments = attachments
+        self._group_reads = group_reads
 
     @property
     def own(self) -> bool:
@@ -64,13 +73,32 @@ class JobsApi:
         context = StartContext(start.url, UpstreamMode.JOBS, self._origins, self._calls.own)
         return judge_jobs_start(exchanged, context, folder_of(start.headers))
 
-    async def read(self, leg: Leg, bearer: str | None, *, timeout: int, failures: int = 0) -> e.Event:
-        """Read a job, and its output if that lies elsewhere, and say what it came to."""
+    async def read(
+        self, leg: Leg, bearer: str | None, *, timeout: int, failures: int = 0, told: bool = False
+    ) -> e.Event:
+        """Read a job, and its output if that lies elsewhere, and say what it came to.
+
+        That it runs may be known from a list; not where something has `told` that there is news, nor after `failures`.
+        """
         if (lost := disallowed(leg, self._origins)) is not None:
             return lost
         ends = asyncio.get_running_loop().time() + timeout / 1000
+        where, key = Place(leg.folder, None if self.own else bearer), key_in(leg)
+        if (grouped := self._group_reads) is None or key is None:
+            return await self._read(leg, bearer, ends=ends, failures=failures)
+        # Half of the time is enough for a list: what is left is for reading by itself.
+        if not told and not failures and (ago := await grouped.ran(where, key, timeout=timeout / 2000)) is not None:
+            return e.StillRunning(ago=round(ago * 1000))
+        event = await self._read(leg, bearer, ends=ends, failures=failures)
+        if isinstance(event, e.Ended):
+            grouped.forget(where, key)
+        return event
+
+    async def _read(self, leg: Leg, bearer: str | None, *, ends: float, failures: int) -> e.Event:
+        """Read a job by itself. `ends`: when, in the loop's time, it may take no longer."""
+        left = ends - asyncio.get_running_loop().time()
         request = Request("GET", leg.url, (*READ_HEADERS, *folder_headers(leg.folder)))
-        judged = judge_job(await self._calls.exchange(request, bearer, timeout=timeout / 1000), leg, failures)
+        judged = judge_job(await self._calls.exchange(request, bearer, timeout=left), leg, failures)
         if isinstance(judged, Attached):
             left = ends - asyncio.get_running_loop().time()
             return await self._attachments.outcome(judged.key, leg, bearer, timeout=left, failures=failures)

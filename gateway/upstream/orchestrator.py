@@ -52,11 +52,18 @@ class Orchestrator:
         return await self._jobs.stop(job, binding, strategy, bearer, timeout=timeout)
 
     async def read(
-        self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0, failures: int = 0
+        self,
+        leg: Leg,
+        bearer: str | None,
+        *,
+        timeout: int,
+        redirects: int = 0,
+        failures: int = 0,
+        told: bool = False,
     ) -> e.Event:
-        """Read a leg once and say what it came to."""
+        """Read a leg once and say what it came to. `told`: something says that it has news; nothing older counts."""
         if leg.kind is LegKind.JOB:
-            return await self._jobs.read(leg, bearer, timeout=timeout, failures=failures)
+            return await self._jobs.read(leg, bearer, timeout=timeout, failures=failures, told=told)
         return await self._triggers.read(leg, bearer, timeout=timeout, redirects=redirects, failures=failures)
 
     async def accepts(self, leg: Leg, bearer: str, *, timeout: int) -> bool:

@@ -26,6 +26,8 @@ class JobsApiSettings(msgspec.Struct, frozen=True):
     oauth: OAuthSettings | None = None
     calls_per_minute: int = 60
     """Lists of jobs that all replicas together ask for; Orchestrator allows 100 a minute to a whole tenant."""
+    grouped_reads: bool = True
+    """Whether lists, with half of those calls, tell of many jobs at once that they still run."""
 
 
 class UpstreamSettings(msgspec.Struct, frozen=True):

@@ -159,6 +159,11 @@ class Driver:
         """Return the id of the job that is followed here and has this key, in lower case, in Orchestrator."""
         return self._by_key.get(upstream_key)
 
+    def hurry_key(self, upstream_key: str) -> None:
+        """Hurry the job that has this key, in lower case, in Orchestrator, if it is followed here."""
+        if (job_id := self._by_key.get(upstream_key)) is not None:
+            self.hurry(job_id)
+
     def followed(self) -> Iterable[Job]:
         """Return the newest records of all jobs that are followed here."""
         return (entry.job for entry in self._entries.values())
@@ -276,8 +281,8 @@ class Driver:
             case Start():
                 return await self._start(entry, action)
             case Read():
-                entry.hurried = False
-                return await self._giving_up(entry, self._performer.read(entry, action))
+                told, entry.hurried = entry.hurried, False
+                return await self._giving_up(entry, self._performer.read(entry, action, told=told))
             case Reconcile():
                 entry.hurried = False
                 return await self._giving_up(entry, self._performer.reconcile(entry, action))

@@ -42,14 +42,15 @@ class Performer:
             max_idle=self._policies.policy(entry.job.route).start_max_idle,
         )
 
-    async def read(self, entry: Entry, action: Read) -> e.Event:
-        """Read the job's leg."""
+    async def read(self, entry: Entry, action: Read, *, told: bool = False) -> e.Event:
+        """Read the job's leg. `told`: something says that it has news."""
         event = await self._upstream.read(
             action.leg,
             self._bearer(entry),
             timeout=action.timeout,
             redirects=entry.job.redirects,
             failures=entry.job.progress.failures,
+            told=told,
         )
         if isinstance(event, e.ReadFailed) and event.unauthorized:
             await self._renew_credential(entry)

@@ -38,9 +38,16 @@ class Upstream(Protocol):
         ...
 
     async def read(
-        self, leg: Leg, bearer: str | None, *, timeout: int, redirects: int = 0, failures: int = 0
+        self,
+        leg: Leg,
+        bearer: str | None,
+        *,
+        timeout: int,
+        redirects: int = 0,
+        failures: int = 0,
+        told: bool = False,
     ) -> e.Event:
-        """Read a leg once and say what it came to."""
+        """Read a leg once and say what it came to. `told`: something says that it has news; nothing older counts."""
         ...
 
 

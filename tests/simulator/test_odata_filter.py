@@ -166,3 +166,13 @@ def test_any_text_is_a_filter_or_an_error(text):
     except ODataError:
         return
     assert parsed.matches(Item()) in {True, False}
+
+
+def test_a_filter_has_a_hundred_nodes():
+    """Twenty comparisons of text, or sixteen of numbers; as many values of an `in` as there may be."""
+    assert matches(" or ".join(["Name eq 'it''s'"] * 20))
+    assert matches(" or ".join(["Id eq 7"] * 16))
+    assert matches(f"Id in ({','.join(map(str, range(500)))})")
+    for filters in (["Name eq 'x'"] * 21, ["Id eq 7"] * 17):
+        with pytest.raises(ODataError, match="node count limit of '100'"):
+            matches(" or ".join(filters))

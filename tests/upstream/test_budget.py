@@ -55,3 +55,20 @@ async def test_replicas_share_it():
     replicas = 100
     await asyncio.sleep(60)
     assert [budget.take(), budget.take()] == [0, 60_000]
+
+
+async def test_what_is_left_of_a_share():
+    """All, less with every call in the last minute, nothing while it is closed; nor is there any of less than one."""
+    budget = Budget(10)
+    assert budget.left(0.5) == 1
+    budget.take()
+    assert budget.left(0.5) == pytest.approx(0.8)
+    for _ in range(5):
+        budget.take()
+    assert budget.left(0.5) == 0
+    assert budget.left(1) == pytest.approx(0.4)
+    await asyncio.sleep(60)
+    assert budget.left(0.5) == 1
+    budget.close(7_000)
+    assert budget.left(0.5) == 0
+    assert Budget(10, lambda: 6).left(0.5) == 0
