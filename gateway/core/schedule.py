@@ -6,6 +6,8 @@ from bisect import bisect_right
 
 import msgspec
 
+_LAST_STEPS = 3
+
 
 class Schedule(msgspec.Struct, frozen=True):
     """What was learned of a route: when to read its jobs, and when they end. Ages in ms, ascending."""
@@ -13,6 +15,12 @@ class Schedule(msgspec.Struct, frozen=True):
     reads: tuple[int, ...]
     quantiles: tuple[int, ...]
     """Ages by which equal parts of the jobs have ended."""
+
+    def overdue(self, age: int) -> tuple[int, int]:
+        """Return how much older than all that was learned from a job of `age` is, and how wide the last steps were."""
+        first = max(len(self.reads) - _LAST_STEPS, 0)
+        begin = self.reads[first - 1] if first else 0
+        return age - self.reads[-1], (self.reads[-1] - begin) // (len(self.reads) - first)
 
     def next_read(self, age: int) -> int | None:
         """Return the next age to read at after `age`; None for a job older than what was learned from."""

@@ -25,7 +25,7 @@ _QUANTILES = 64
 """Candidates for reads: where so many equal parts of the jobs have ended, and steps in between where that is far."""
 _STEP = 0.5
 """Of the equally spaced interval: no two candidates are further apart, up to where hardly any job is left."""
-_HARDLY_ANY = 0.995
+_HARDLY_ANY = 0.998
 _GROWTH = 0.03
 """Of the age: from there on the steps may grow with it."""
 

@@ -3,8 +3,8 @@
 A read costs the upstream a call, and not reading costs the caller the time since the job ended. With no more knowledge
 than a typical duration, reads come at 17.5 % of it, and once a job is nearly twice as old as is typical, at a tenth of
 its age: delay and price then grow together, and an old job is not polled like a young one. Once a route's jobs have
-told how long they take, reads come when these ended instead (`scheduling`), and a job older than all of them is read by
-its age again.
+told how long they take, reads come when these ended instead (`scheduling`), and the reads of a job older than all of
+them grow apart until they go by its age again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gateway.core.hazard import Ends
 from gateway.core.job import Job
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import SECOND, Pace
+from gateway.core.schedule import Schedule
 
 _FIRST_READ = 0.3
 """Of the typical duration: sooner, hardly any job has ended."""
@@ -41,9 +42,16 @@ def poll_interval(age: int, pace: Pace, hint: int = 0) -> int:
 
     `hint`: what the upstream asked for (Retry-After), a lower bound; 0 if nothing.
     """
-    at = None if pace.learned is None else pace.learned.next_read(age)
-    planned = _by_age(age, pace) if at is None else at - age
+    planned = _by_age(age, pace) if pace.learned is None else _as_learned(age, pace, pace.learned)
     return max(hint, pace.floor, min(int(planned), pace.ceiling))
+
+
+def _as_learned(age: int, pace: Pace, learned: Schedule) -> float:
+    if (at := learned.next_read(age)) is not None:
+        return at - age
+    # From the last steps on, they grow with what nobody knew, until they are those of any job of that age.
+    overdue, step = learned.overdue(age)
+    return min(step + _AGE_SHARE_UNKNOWN * overdue, _by_age(age, pace))
 
 
 def _by_age(age: float, pace: Pace) -> float:
