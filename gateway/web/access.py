@@ -6,8 +6,6 @@ it may have gone through logs and histories.
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from gateway.auth.principal import Caller, bearer_of, identify
 from gateway.core.errors import CredentialUnproven, NotFound, ReadOnlyLink
 from gateway.core.ids import is_id
@@ -15,6 +13,7 @@ from gateway.core.job import Job, KeyScope
 from gateway.core.policy import SameCall
 from gateway.store.port import Gone
 from gateway.web.gateway import Gateway
+from gateway.web.request import Request
 from gateway.web.tokens import is_genuine, offer
 from gateway.worker import outages
 from gateway.worker.watches import NOT_FOUND, present
@@ -23,7 +22,7 @@ _PROVE = "make a call that the upstream accepts with this token, then repeat thi
 _NO_JOB = "no job has this id"
 
 
-async def readable(request: web.Request, gateway: Gateway, job_id: str) -> Job:
+async def readable(request: Request, gateway: Gateway, job_id: str) -> Job:
     """Return a job that this request may read. Raises `NotFound`, `JobExpired`, `CredentialMissing`."""
     if not is_id(job_id):
         raise NotFound(NOT_FOUND)
@@ -53,7 +52,7 @@ async def of_operator(gateway: Gateway, job_id: str) -> Job:
     return present(job, job_id)
 
 
-async def check_change(request: web.Request, gateway: Gateway, job: Job, *, share: int = 0) -> None:
+async def check_change(request: Request, gateway: Gateway, job: Job, *, share: int = 0) -> None:
     """See that a request that may read `job` may change it, or with `share` give that share of it up.
 
     Raises `ReadOnlyLink`, `CredentialUnproven`.
@@ -70,7 +69,7 @@ async def check_change(request: web.Request, gateway: Gateway, job: Job, *, shar
         raise CredentialUnproven(_PROVE, job_id=job.id)
 
 
-async def may_change(request: web.Request, gateway: Gateway, job: Job, *, share: int = 0) -> bool:
+async def may_change(request: Request, gateway: Gateway, job: Job, *, share: int = 0) -> bool:
     """Whether `check_change` has nothing against it."""
     try:
         await check_change(request, gateway, job, share=share)
@@ -79,7 +78,7 @@ async def may_change(request: web.Request, gateway: Gateway, job: Job, *, share:
     return True
 
 
-async def proven(request: web.Request, gateway: Gateway) -> Caller:
+async def proven(request: Request, gateway: Gateway) -> Caller:
     """Return who sends this request, whose token names nobody but itself, or was accepted by the upstream lately.
 
     Raises `CredentialMissing`, `CredentialUnproven`.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from aiohttp import web
-
 from gateway.caller.common import ended
 from gateway.caller.links import JobUrls
 from gateway.caller.port import Call, GiveUp, OutcomeReply, ProblemReply, Renderer, Reply, Step, Stream, Wait
@@ -17,8 +15,10 @@ from gateway.core.policy import SECOND
 from gateway.store.port import Canceling, StoreDown
 from gateway.web import replies
 from gateway.web.forwarding import origin
-from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.gateway import Gateway
 from gateway.web.log import note
+from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.web.settings import Address
 from gateway.web.streaming import stream
 from gateway.worker.watches import Watch
@@ -27,11 +27,9 @@ _TOLD_WITHIN = 1 * SECOND
 """How long after a job has ended in the store this replica may take to hear of it."""
 
 
-async def answer(
-    request: web.Request, job_id: str, call: Call, render: Renderer, extra: Headers = ()
-) -> web.StreamResponse:
+async def answer(request: Request, job_id: str, call: Call, render: Renderer, extra: Headers = ()) -> Response:
     """Answer a caller about a job. `extra`: more fields for the answer. Raises `Problem`."""
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     async with gateway.watches.open(job_id) as watch:
         step = await _settle(gateway, watch, call, render)
         if isinstance(step, GiveUp):
@@ -102,17 +100,17 @@ def _applied(call: Call, job: Job) -> str | None:
     return None if mode is None else mode.value
 
 
-def urls_for(request: web.Request, share: str = "") -> Callable[[Job], JobUrls]:
+def urls_for(request: Request, share: str = "") -> Callable[[Job], JobUrls]:
     """Return what makes job URLs as this caller sees them, who has the share of it that is so named."""
-    return partial(request.app[GATEWAY].links.urls, origin=caller_origin(request), share=share)
+    return partial(request.gateway.links.urls, origin=caller_origin(request), share=share)
 
 
-def caller_origin(request: web.Request) -> str:
+def caller_origin(request: Request) -> str:
     """Return scheme and authority of the gateway as this caller sees it."""
-    return origin(request.headers, request.scheme, request.remote, request.app[GATEWAY].settings, _local(request))
+    return origin(request.headers, "http", request.remote, request.gateway.settings, _local(request))
 
 
-def _local(request: web.Request) -> str:
+def _local(request: Request) -> str:
     """Return the address that the request came in on; "" where its connection is gone."""
-    name = request.get_extra_info("sockname")
-    return "" if name is None else str(Address(name[0], name[1]))
+    name = request.local
+    return "" if name is None else str(Address(*name))

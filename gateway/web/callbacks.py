@@ -6,7 +6,6 @@ What receivers have answered is nobody's but the caller's own: a job's signed li
 from __future__ import annotations
 
 import msgspec
-from aiohttp import web
 
 from gateway.auth.principal import Caller
 from gateway.core.delivery import Delivery
@@ -15,8 +14,10 @@ from gateway.core.job import Job
 from gateway.web import cors, delivery_views, shares
 from gateway.web.access import check_change, proven, readable
 from gateway.web.bodies import read_body
-from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.gateway import Gateway
 from gateway.web.replies import NO_STORE
+from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.web.who import caller_if_said, caller_of
 from gateway.worker.callbacks import NO_SUCH_DELIVERY, Callee
 
@@ -29,16 +30,16 @@ class _Wish(msgspec.Struct, forbid_unknown_fields=True):
     url: str
 
 
-async def of_job(request: web.Request) -> web.Response:
+async def of_job(request: Request) -> Response:
     """`GET|POST /-/jobs/{id}/callbacks`: the caller's deliveries of a job's outcome, or one more of them."""
     _only(request, "GET", "HEAD", "POST", "OPTIONS")
-    gateway = request.app[GATEWAY]
-    job = await readable(request, gateway, request.match_info["id"])
+    gateway = request.gateway
+    job = await readable(request, gateway, request.id)
     cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
     return await (_attach if request.method == "POST" else _list)(request, gateway, job)
 
 
-async def _list(request: web.Request, gateway: Gateway, job: Job) -> web.Response:
+async def _list(request: Request, gateway: Gateway, job: Job) -> Response:
     caller = caller_if_said(request)
     found = [
         delivery
@@ -54,7 +55,7 @@ async def _list(request: web.Request, gateway: Gateway, job: Job) -> web.Respons
     return answer(200, {"callbacks": views}, job.id)
 
 
-async def _attach(request: web.Request, gateway: Gateway, job: Job) -> web.Response:
+async def _attach(request: Request, gateway: Gateway, job: Job) -> Response:
     await check_change(request, gateway, job, share=shares.proved(request, job.id))
     url = _wish(await read_body(request)).url
     caller = caller_of(request)
@@ -72,12 +73,12 @@ def _wish(body: bytes) -> _Wish:
         raise BadCallback('the body is JSON: {"url": "https://…"}') from None
 
 
-async def redeliver(request: web.Request) -> web.Response:
+async def redeliver(request: Request) -> Response:
     """`POST /-/callbacks/{id}/redeliver`: begin the schedule anew, at once."""
     _only(request, "POST", "OPTIONS")
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     caller = caller_of(request)
-    delivery = await gateway.callbacks.find(request.match_info["id"])
+    delivery = await gateway.callbacks.find(request.id)
     job = await gateway.callbacks.job_of(delivery)
     cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
     if not caller.is_principal(delivery.principal or job.principal):
@@ -89,16 +90,16 @@ async def redeliver(request: web.Request) -> web.Response:
     return await begin_anew(gateway, job, delivery)
 
 
-async def begin_anew(gateway: Gateway, job: Job, delivery: Delivery) -> web.Response:
+async def begin_anew(gateway: Gateway, job: Job, delivery: Delivery) -> Response:
     """Send a delivery again, for whoever may have it sent."""
     again = await gateway.tasks.finish(gateway.callbacks.redeliver(job, delivery))
     return answer(202, delivery_views.of_owner(again, waits=False), job.id)
 
 
-async def secret(request: web.Request) -> web.Response:
+async def secret(request: Request) -> Response:
     """`GET /-/callbacks/secret`: what signs the deliveries of this caller's jobs, newest first."""
     _only(request, "GET", "HEAD", "OPTIONS")
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     # It is of no one route: of all of them.
     cors.belongs_to(request, cors.all_origins(gateway.settings))
     if gateway.callback_secrets.configured:
@@ -109,9 +110,9 @@ async def secret(request: web.Request) -> web.Response:
     return answer(200, secrets_of(gateway, caller))
 
 
-async def preflight(request: web.Request) -> web.Response:
+async def preflight(request: Request) -> Response:
     """`OPTIONS` of what is below `/-/callbacks/`, for pages of other origins."""
-    cors.belongs_to(request, cors.all_origins(request.app[GATEWAY].settings))
+    cors.belongs_to(request, cors.all_origins(request.gateway.settings))
     return cors.preflight(request, _METHODS)
 
 
@@ -121,14 +122,12 @@ def secrets_of(gateway: Gateway, caller: Caller) -> dict[str, object]:
     return {"secret": secrets[0], "secrets": secrets}
 
 
-def _only(request: web.Request, *methods: str) -> None:
+def _only(request: Request, *methods: str) -> None:
     if request.method not in methods:
         raise MethodNotAllowed(headers=(("Allow", ", ".join(methods)),))
 
 
-def answer(status: int, view: dict[str, object], job_id: str | None = None) -> web.Response:
+def answer(status: int, view: dict[str, object], job_id: str | None = None) -> Response:
     """Return a view as JSON."""
-    headers = dict((NO_STORE, ("Content-Type", "application/json")))
-    if job_id is not None:
-        headers["Job-Id"] = job_id
-    return web.Response(status=status, body=msgspec.json.encode(view), headers=headers)
+    about = () if job_id is None else (("Job-Id", job_id),)
+    return Response(status, (NO_STORE, ("Content-Type", "application/json"), *about), msgspec.json.encode(view))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from gateway.auth.principal import Caller
 from gateway.caller.arguments import read_arguments
 from gateway.caller.choosing import Choice, choose
@@ -17,22 +15,24 @@ from gateway.web.access import prove
 from gateway.web.answering import answer, urls_for
 from gateway.web.bodies import read_body
 from gateway.web.departure import Departure
-from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.gateway import Gateway
 from gateway.web.log import note
+from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.web.routing import Destination, find
 from gateway.web.who import caller_of
 from gateway.worker.callbacks import Callee
 from gateway.worker.intake import Accepted, Order
 
 
-async def call(request: web.Request) -> web.StreamResponse:
+async def call(request: Request) -> Response:
     """Handle a request to a route. Raises `Problem`."""
-    return await run(request, find(request.app[GATEWAY].settings, request.raw_path, request.method))
+    return await run(request, find(request.gateway.settings, request.raw_path, request.method))
 
 
-async def run(request: web.Request, destination: Destination) -> web.StreamResponse:
+async def run(request: Request, destination: Destination) -> Response:
     """Have a call's job started and answer about it. Raises `Problem`."""
-    gateway, route = request.app[GATEWAY], destination.route
+    gateway, route = request.gateway, destination.route
     note(request, route=route.name)
     if gateway.drain.hurry:
         raise Draining("send it again: another replica will take it")
@@ -52,9 +52,9 @@ async def run(request: web.Request, destination: Destination) -> web.StreamRespo
     return await relay.forget(request, orders.start(request, destination, arguments), caller, route.policy)
 
 
-async def _follow(request: web.Request, order: Order, caller: Caller, choice: Choice) -> web.StreamResponse:
+async def _follow(request: Request, order: Order, caller: Caller, choice: Choice) -> Response:
     """Have the job accepted, or find the one that this call repeats; answer about it."""
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     note(request, mode=choice.mode.value if choice.mode else "upstream")
     with Departure(request, choice.mode, order.policy) as departure:
         # A caller that goes now must not leave a job behind that was created and is followed by nobody.
@@ -73,8 +73,8 @@ async def _follow(request: web.Request, order: Order, caller: Caller, choice: Ch
         return await answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
 
 
-def _terms(request: web.Request, order: Order, choice: Choice, accepted: Accepted, share: str) -> Call:
-    now = request.app[GATEWAY].clock.now()
+def _terms(request: Request, order: Order, choice: Choice, accepted: Accepted, share: str) -> Call:
+    now = request.gateway.clock.now()
     # A call that is taken for another's without having said so has no more than a look at that one's job.
     same = order.idempotency_key is not None or order.chosen_id is not None
     return Call(
@@ -105,7 +105,7 @@ async def _check_replay(gateway: Gateway, job_id: str, caller: Caller, order: Or
         raise KeyReused("the job of this key was accepted without this callback", job_id=job_id)
 
 
-def _check_method(request: web.Request, destination: Destination) -> None:
+def _check_method(request: Request, destination: Destination) -> None:
     if destination.method not in destination.route.methods:
         allow = ", ".join(sorted({*destination.route.methods, "OPTIONS"}))
         raise MethodNotAllowed(f"this route takes {allow}", headers=(("Allow", allow),))

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, unquote_to_bytes
 
-from aiohttp import web
-
 from gateway.core.errors import BadRequest, NotATrigger
 from gateway.core.target import BadTarget, parse_target
 from gateway.web import calls
-from gateway.web.gateway import GATEWAY
+from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.web.routing import Destination, find
 from gateway.web.settings import Route, WebSettings
 
@@ -22,16 +21,16 @@ _ID = re.compile(rb"[\x21-\x7e]{1,255}")
 _OWN = ("route", "method")
 
 
-async def put(request: web.Request) -> web.StreamResponse:
+async def put(request: Request) -> Response:
     """Start the job of a chosen id, or attach to it."""
-    return await calls.run(request, _destination(request, request.app[GATEWAY].settings))
+    return await calls.run(request, _destination(request, request.gateway.settings))
 
 
-def _destination(request: web.Request, settings: WebSettings) -> Destination:
-    chosen = unquote_to_bytes(request.rel_url.raw_path.rpartition("/")[2])
+def _destination(request: Request, settings: WebSettings) -> Destination:
+    chosen = unquote_to_bytes(request.escaped_path.rpartition("/")[2])
     if not _ID.fullmatch(chosen):
         raise BadRequest("an id has 1 to 255 visible ASCII characters")
-    own, query = _split(request.rel_url.raw_query_string)
+    own, query = _split(request.raw_query)
     if not own.get("route"):
         raise BadRequest("`route=` says what is to be started")
     route = _route(settings, own["route"])

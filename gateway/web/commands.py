@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from aiohttp import web
-
 from gateway.caller import views
 from gateway.caller.port import Call, Renderer
 from gateway.caller.verdicts import HasEnded, NeverRan, Runs, Told, read_verdict
@@ -32,7 +30,10 @@ from gateway.web import cors, shares
 from gateway.web.access import check_change, readable
 from gateway.web.answering import answer, urls_for
 from gateway.web.bodies import read_body
-from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.gateway import Gateway
+from gateway.web.replies import NO_STORE
+from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.worker import outages
 from gateway.worker.watches import present
 
@@ -40,20 +41,20 @@ _TAKEN = 1 * SECOND
 """How long a request waits to be taken by the job's follower before it is answered."""
 
 
-async def cancel(request: web.Request) -> web.StreamResponse:
+async def cancel(request: Request) -> Response:
     """`POST /-/jobs/{id}/cancel[?share=…]`: ask for the job to be canceled, or give one's share of it up."""
     _only_post(request)
     job = await _job(request)
     share = shares.proved(request, job.id)
-    await check_change(request, request.app[GATEWAY], job, share=share)
+    await check_change(request, request.gateway, job, share=share)
     if job.state.terminal:
         raise AlreadyEnded(f"it is {job.state.value}", job_id=job.id)
     return await _cancel(request, job, share)
 
 
-async def delete(request: web.Request) -> web.StreamResponse:
+async def delete(request: Request) -> Response:
     """`DELETE /-/jobs/{id}`: cancel a live job; drop the record and the outcome of one that has ended."""
-    gateway, job = request.app[GATEWAY], await _job(request)
+    gateway, job = request.gateway, await _job(request)
     share = shares.proved(request, job.id)
     # An outcome belongs to whoever started the job, and not to each who shares it.
     await check_change(request, gateway, job, share=0 if job.state.terminal else share)
@@ -62,23 +63,23 @@ async def delete(request: web.Request) -> web.StreamResponse:
     with asking(job.id):
         if not await gateway.store.erase(job.id):
             raise JobExpired("its outcome was erased", job_id=job.id)
-    return web.Response(status=204, headers={"Job-Id": job.id, "Cache-Control": "no-store"})
+    return Response(204, (("Job-Id", job.id), NO_STORE))
 
 
-async def resolve(request: web.Request) -> web.StreamResponse:
+async def resolve(request: Request) -> Response:
     """`POST /-/jobs/{id}/resolve`: say what became of a job whose start is in doubt."""
     _only_post(request)
     job = await _job(request)
-    await check_change(request, request.app[GATEWAY], job)
+    await check_change(request, request.gateway, job)
     return await give_verdict(request, job, terms(request, job), by_operator=False)
 
 
-async def give_verdict(request: web.Request, job: Job, call: Call, *, by_operator: bool = True) -> web.StreamResponse:
+async def give_verdict(request: Request, job: Job, call: Call, *, by_operator: bool = True) -> Response:
     """Pass on the verdict that is the request's body; answer once it is taken.
 
     Raises `BadVerdict`, `NotUnknown`, `JobExpired`, `JobUnavailable`.
     """
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     told = read_verdict(await read_body(request))
     if job.state is not State.UNKNOWN:
         raise NotUnknown(f"it is {job.state.value}", job_id=job.id)
@@ -111,8 +112,8 @@ def _verdict(gateway: Gateway, job: Job, told: Told) -> Verdict:
             return Verdict(Fate.RUNNING, job.changed, leg=leg, key=key)
 
 
-async def _cancel(request: web.Request, job: Job, share: int) -> web.StreamResponse:
-    gateway = request.app[GATEWAY]
+async def _cancel(request: Request, job: Job, share: int) -> Response:
+    gateway = request.gateway
     check_cancelable(gateway, job)
     with asking(job.id):
         asked = await gateway.store.request_cancel(job.id, share)
@@ -144,9 +145,9 @@ def asking(job_id: str) -> AbstractContextManager[None]:
     return outages.told(job_id, "whether it was taken is not known; ask for it again")
 
 
-def terms(request: web.Request, job: Job) -> Call:
+def terms(request: Request, job: Job) -> Call:
     """Return how whoever sent a command is answered."""
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     now = gateway.clock.now()
     return Call(
         policy=gateway.policies.policy(job.route),
@@ -157,13 +158,13 @@ def terms(request: web.Request, job: Job) -> Call:
     )
 
 
-async def _job(request: web.Request) -> Job:
-    gateway = request.app[GATEWAY]
-    job = await readable(request, gateway, request.match_info["id"])
+async def _job(request: Request) -> Job:
+    gateway = request.gateway
+    job = await readable(request, gateway, request.id)
     cors.belongs_to(request, cors.origins_of(gateway.settings, job.route))
     return job
 
 
-def _only_post(request: web.Request) -> None:
+def _only_post(request: Request) -> None:
     if request.method != "POST":
         raise MethodNotAllowed(headers=(("Allow", "POST, OPTIONS"),))

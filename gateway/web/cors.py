@@ -6,11 +6,10 @@ streams and problems alike can be read by the page.
 
 from __future__ import annotations
 
-from aiohttp import web
-
+from gateway.core.exchange import Headers
+from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.web.settings import WebSettings
-
-_ORIGINS: web.RequestKey[frozenset[str]] = web.RequestKey("cors-origins", frozenset)
 
 _EXPOSED = (
     "Location, Job-Id, Job-Status, Link, Operation-Location, Retry-After, Call-Mode-Applied, Preference-Applied, "
@@ -19,33 +18,42 @@ _EXPOSED = (
 _MAX_AGE = "600"
 
 
-def belongs_to(request: web.Request, origins: frozenset[str]) -> None:
+def belongs_to(request: Request, origins: frozenset[str]) -> None:
     """Let pages of `origins` read the answer to `request`."""
-    request[_ORIGINS] = origins
+    request.origins = origins
 
 
-def finish(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the fields that let the browser hand the answer to the page; none for a stranger."""
-    origins = request.get(_ORIGINS)
+def finished(request: Request, fields: Headers) -> Headers:
+    """Return `fields` with those that let the browser hand the answer to the page; none for a stranger."""
+    origins = request.origins
     if not origins:
-        return
-    response.headers.add("Vary", "Origin")
+        return fields
+    fields = (*fields, ("Vary", "Origin"))
     origin = request.headers.get("Origin")
-    if origin is not None and {origin, "*"} & origins:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+    if not _may_read(origin, origins):
+        return fields
+    return (*fields, ("Access-Control-Allow-Origin", str(origin)), ("Access-Control-Expose-Headers", _EXPOSED))
 
 
-def preflight(request: web.Request, methods: frozenset[str]) -> web.Response:
+def preflight(request: Request, methods: frozenset[str]) -> Response:
     """Answer OPTIONS: what the URL takes, and, to a page that may call, what it may send."""
     allow = ", ".join(sorted({*methods, "OPTIONS"}))
-    fields = {"Allow": allow}
-    origin, origins = request.headers.get("Origin"), request.get(_ORIGINS) or frozenset()
-    if "Access-Control-Request-Method" in request.headers and {origin, "*"} & origins:
-        fields["Access-Control-Allow-Methods"] = allow
-        fields["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "")
-        fields["Access-Control-Max-Age"] = _MAX_AGE
-    return web.Response(status=204, headers=fields)
+    asked, wanted = request.headers, request.headers.get("Access-Control-Request-Headers", "")
+    if "Access-Control-Request-Method" not in asked or not _may_read(asked.get("Origin"), request.origins):
+        return Response(204, (("Allow", allow),))
+    fields = (
+        ("Allow", allow),
+        ("Access-Control-Allow-Methods", allow),
+        # Names of fields are ASCII (RFC 9110 5.1).
+        ("Access-Control-Allow-Headers", wanted if wanted.isascii() else ""),
+        ("Access-Control-Max-Age", _MAX_AGE),
+    )
+    return Response(204, fields)
+
+
+def _may_read(origin: str | None, origins: frozenset[str] | None) -> bool:
+    # Serialised origins are ASCII (RFC 6454 6.1); what is none is nobody's page.
+    return origin is not None and origins is not None and origin.isascii() and bool({origin, "*"} & origins)
 
 
 def all_origins(settings: WebSettings) -> frozenset[str]:

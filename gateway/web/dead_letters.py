@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 
-from aiohttp import web
-
 from gateway.auth.principal import anonymous
 from gateway.core.delivery import DeliveryState
 from gateway.core.errors import BadRequest, NotFound
 from gateway.store.port import Cursor
 from gateway.web import callbacks, delivery_views
-from gateway.web.gateway import GATEWAY
+from gateway.web.request import Request
+from gateway.web.response import Response
 
 _PAGE = 50
 _MOST = 500
@@ -24,13 +23,13 @@ _CURSOR = re.compile(r"(?P<at>[0-9]{1,15})\.(?P<id>[0-9a-f]{2}[A-Za-z0-9_-]{22})
 _DEAD = {state.value: state for state in DeliveryState if state.dead}
 
 
-async def show(request: web.Request) -> web.Response:
+async def show(request: Request) -> Response:
     """`GET /-/callbacks`: the newest first; `next` is the next page's cursor, null on the last one."""
     query = request.query
     state = _DEAD.get(query.get("status", DeliveryState.FAILED.value))
     if state is None:
         raise BadRequest(f"`status` is one of {', '.join(_DEAD)}")
-    found = await request.app[GATEWAY].callbacks.dead(
+    found = await request.gateway.callbacks.dead(
         state, limit=_limit(query.get("limit")), after=_cursor(query.get("cursor"))
     )
     return callbacks.answer(
@@ -42,16 +41,16 @@ async def show(request: web.Request) -> web.Response:
     )
 
 
-async def redeliver(request: web.Request) -> web.Response:
+async def redeliver(request: Request) -> Response:
     """`POST /-/callbacks/{id}/redeliver`: begin the schedule anew, at once."""
-    gateway = request.app[GATEWAY]
-    delivery = await gateway.callbacks.find(request.match_info["id"])
+    gateway = request.gateway
+    delivery = await gateway.callbacks.find(request.id)
     return await callbacks.begin_anew(gateway, await gateway.callbacks.job_of(delivery), delivery)
 
 
-async def secret(request: web.Request) -> web.Response:
+async def secret(request: Request) -> Response:
     """`GET /-/callbacks/secret`: for the operator of a gateway whose callers are all one."""
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     if not gateway.own_credential:
         raise NotFound("each caller has secrets of its own, and reads them with its own token")
     return callbacks.answer(200, callbacks.secrets_of(gateway, anonymous(gateway.keyring)))

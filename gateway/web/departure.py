@@ -12,15 +12,13 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
-
 from gateway.core.errors import BadRequest
 from gateway.core.job import Job
 from gateway.core.modes import CallerMode
 from gateway.core.policy import OnDisconnect, Policy
 from gateway.core.reach import cancelable
 from gateway.store.port import StoreDown
-from gateway.web.gateway import GATEWAY
+from gateway.web.request import Request
 from gateway.worker.intake import Accepted
 
 _AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -32,9 +30,9 @@ _BLOCKED = frozenset({CallerMode.SYNC, CallerMode.STREAM})
 class Departure:
     """Watches one call from before its job is accepted until its answer is complete or ready to be written."""
 
-    def __init__(self, request: web.Request, mode: CallerMode | None, policy: Policy) -> None:
+    def __init__(self, request: Request, mode: CallerMode | None, policy: Policy) -> None:
         self._request = request
-        self._gateway = request.app[GATEWAY]
+        self._gateway = request.gateway
         self._policy = policy
         said = read_on_disconnect(request.headers.get("Call-On-Disconnect"))
         self._cancels = mode in _BLOCKED and (said or policy.on_disconnect) is OnDisconnect.CANCEL
@@ -55,9 +53,9 @@ class Departure:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        # aiohttp cancels the handler of a lost connection, and at the replica's own end those of connections that are
+        # The handler of a lost connection is cancelled, and at the replica's own end those of connections that are
         # still there.
-        self._gone = self._request.transport is None and not self._gateway.drain.hurry
+        self._gone = self._request.gone and not self._gateway.drain.hurry
         if self._gone and self._accepted is not None:
             self._cancel(self._accepted)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Drain:
@@ -47,17 +45,17 @@ class Drain:
         """Seconds left of it; 0 if there is none."""
         return max(0.0, self._ends - asyncio.get_running_loop().time()) if self.begun else 0.0
 
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Count one request while it is answered."""
+    def enter(self) -> None:
+        """Count one request that is to be answered."""
+        if self._active == 0:
+            self._idle.clear()
         self._active += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._active -= 1
-            if self._active == 0:
-                self._idle.set()
+
+    def leave(self) -> None:
+        """Count it as answered."""
+        self._active -= 1
+        if self._active == 0:
+            self._idle.set()
 
     async def idle(self, timeout: float) -> bool:
         """Wait until nobody is being answered, for `timeout` seconds at most. Return whether it came to that.

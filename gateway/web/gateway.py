@@ -1,10 +1,8 @@
-"""What handlers need, in one place: made by the composition root, found in the application under one key."""
+"""What handlers need, in one place: made by the composition root, found by them in the request."""
 
 from __future__ import annotations
 
 import dataclasses
-
-from aiohttp import web
 
 from gateway.auth.keyring import Keyring
 from gateway.auth.links import Signer
@@ -53,6 +51,3 @@ class Gateway:
     async def body_of(self, watch: Watch) -> bytes:
         """Return the body of an ended job's outcome: from memory where its end was seen here, else from the store."""
         return watch.body if watch.body is not None else await self.watches.body(watch.job)
-
-
-GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)

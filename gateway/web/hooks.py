@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import hashlib
 
-from aiohttp import web
-
 from gateway.core.errors import MethodNotAllowed, NotATrigger, SignatureInvalid
 from gateway.core.policy import HOUR
 from gateway.store.port import Hint
 from gateway.upstream.webhooks import SIGNATURE, Event, is_signed, read_event
 from gateway.web.bodies import read_body
-from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.gateway import Gateway
 from gateway.web.log import note
+from gateway.web.replies import NO_STORE
+from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.worker import outages
 
 _REMEMBERED = HOUR
 """For how long an event that comes once more is known."""
 
 
-async def orchestrator(request: web.Request) -> web.Response:
+async def orchestrator(request: Request) -> Response:
     """Take an event. Raises `SignatureInvalid`, `StoreUnavailable`."""
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     if not gateway.settings.hook_secrets:
         raise NotATrigger("no webhooks are taken here (webhooks.secrets)")
     if request.method != "POST":
@@ -40,7 +41,7 @@ async def orchestrator(request: web.Request) -> web.Response:
     if event is not None:
         await _announce(gateway, event, body)
     # What is signed and means nothing here is taken all the same: refusing it would cost an hour of webhooks.
-    return web.Response(status=204, headers={"Cache-Control": "no-store"})
+    return Response(204, (NO_STORE,))
 
 
 async def _announce(gateway: Gateway, event: Event, body: bytes) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11
 from multidict import CIMultiDictProxy
 
 from gateway.core.errors import AmbiguousHeader, BadRequest, HeadersTooLarge
+from gateway.web.request import Request
 
 CONTROL = (
     "Authorization", "Call-Mode", "Call-On-Disconnect", "Call-On-Timeout", "Callback-Url", "Cancel-After",
@@ -23,24 +25,36 @@ _MAX_FIELDS = 32 * 1024
 """Bytes of all names and values together: each is bounded by the parser, their sum is not (RFC 6585 5)."""
 
 
-def check(request: web.Request) -> None:
+def check(request: Request) -> None:
     """Raise `HeadersTooLarge`, or `AmbiguousHeader` or `BadRequest` where the request could be read in two ways."""
-    if sum(len(name) + len(value) for name, value in request.raw_headers) > _MAX_FIELDS:
+    fields, headers = request.raw_headers, request.headers
+    size, names = 0, set()
+    for name, value in fields:
+        size += len(name) + len(value)
+        names.add(name.lower())
+    if size > _MAX_FIELDS:
         raise HeadersTooLarge(f"all fields together may have {_MAX_FIELDS} bytes", headers=(("Connection", "close"),))
-    _check_fields(request.headers)
+    if len(names) < len(fields):
+        _check_repeated(headers)
     if request.version not in {HttpVersion10, HttpVersion11}:
         # aiohttp reads any version as 1.1; whoever sent another meant another framing.
         raise BadRequest("HTTP/1.1 and HTTP/1.0 are spoken here")
-    host = request.headers.get("Host")
-    if host is not None and not HOST.fullmatch(host):
+    host = headers.get("Host")
+    if host is not None and not _is_host(host):
         # Job URLs begin with it.
         raise BadRequest("`Host` is no host and port")
-    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+    if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
         # RFC 9112 6.1: what is not understood is not to be guessed; aiohttp would leave `gzip` in the body.
         raise BadRequest("`Transfer-Encoding` may be `chunked`")
 
 
-def _check_fields(headers: CIMultiDictProxy[str]) -> None:
+@lru_cache(maxsize=1024)
+def _is_host(host: str) -> bool:
+    """Most callers name the same one."""
+    return HOST.fullmatch(host) is not None
+
+
+def _check_repeated(headers: CIMultiDictProxy[str]) -> None:
     for name in CONTROL:
         if len(headers.getall(name, ())) > 1:
             raise AmbiguousHeader(f"`{name}` may come once")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from gateway.caller import long_poll, polling, views
 from gateway.caller.choosing import read_on_timeout
 from gateway.caller.port import Call, Renderer, Stream
@@ -13,7 +11,8 @@ from gateway.core.policy import SECOND, OnTimeout
 from gateway.web import commands, cors, shares
 from gateway.web.access import may_change, readable
 from gateway.web.answering import answer, urls_for
-from gateway.web.gateway import GATEWAY
+from gateway.web.request import Request
+from gateway.web.response import Response
 
 _MAX_HOP = 1_000
 _DIGITS = 6
@@ -22,7 +21,7 @@ _DIGITS = 6
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
-async def show(request: web.Request) -> web.StreamResponse:
+async def show(request: Request) -> Response:
     """`GET /-/jobs/{id}[?wait=N]`: the monitor."""
     if request.method == "DELETE":
         return await commands.delete(request)
@@ -32,48 +31,48 @@ async def show(request: web.Request) -> web.StreamResponse:
     return await _answer(request, views.show, wait=wait * SECOND)
 
 
-async def poll(request: web.Request) -> web.StreamResponse:
+async def poll(request: Request) -> Response:
     """`/-/jobs/{id}/poll`: the status URI of async polling."""
     return await _answer(request, polling.poll, mode=CallerMode.ASYNC)
 
 
-async def wait(request: web.Request) -> web.StreamResponse:
+async def wait(request: Request) -> Response:
     """`/-/jobs/{id}/wait?hop=N`: one hop of the redirect loop."""
     hop = min(_number(request.query.get("hop")), _MAX_HOP)
     said = read_on_timeout(request.headers.get("Call-On-Timeout", request.query.get("on-timeout")))
     return await _answer(request, long_poll.render, mode=CallerMode.LONG_POLL, hop=hop, on_timeout=said)
 
 
-async def result(request: web.Request) -> web.StreamResponse:
+async def result(request: Request) -> Response:
     """`/-/jobs/{id}/result`: the outcome."""
     return await _answer(request, views.result)
 
 
-async def stream(request: web.Request) -> web.StreamResponse:
+async def stream(request: Request) -> Response:
     """`GET /-/jobs/{id}/events`: the event stream, resumable by `Last-Event-ID`."""
     if request.method not in {"GET", "HEAD"}:
         raise MethodNotAllowed(headers=(("Allow", "GET, HEAD"),))
     return await _answer(request, lambda _job, _call, _now: Stream(), mode=CallerMode.STREAM)
 
 
-async def preflight(request: web.Request) -> web.Response:
+async def preflight(request: Request) -> Response:
     """`OPTIONS` of any of them, for pages of other origins."""
-    settings = request.app[GATEWAY].settings
+    settings = request.gateway.settings
     cors.belongs_to(request, cors.all_origins(settings))
     return cors.preflight(request, _METHODS)
 
 
 async def _answer(
-    request: web.Request,
+    request: Request,
     render: Renderer,
     *,
     mode: CallerMode | None = None,
     hop: int = 0,
     wait: int = 0,
     on_timeout: OnTimeout | None = None,
-) -> web.StreamResponse:
-    gateway = request.app[GATEWAY]
-    job = await readable(request, gateway, request.match_info["id"])
+) -> Response:
+    gateway = request.gateway
+    job = await readable(request, gateway, request.id)
     share = shares.proved(request, job.id)
     policy = gateway.policies.policy(job.route)
     # Its link lets a caller that has dropped its token on a redirect wait on; more it does not.

@@ -1,20 +1,23 @@
-"""What a handler knows of its request that the access log should say: one line a request, written by a middleware."""
+"""The access log: one line a request, with what its handler knows of it."""
 
 from __future__ import annotations
 
-from aiohttp import web
+import structlog
 
 from gateway.core.job import Job
+from gateway.web.request import Request
 
-_NOTES: web.RequestKey[dict[str, object]] = web.RequestKey("notes", dict)
+_log = structlog.get_logger("access")
 
 
-def note(request: web.Request, *, job: Job | None = None, **fields: object) -> None:
+def note(request: Request, *, job: Job | None = None, **fields: object) -> None:
     """Add to the request's log line."""
-    notes = noted(request)
-    notes.update(fields)
+    if request.notes is None:
+        request.notes = fields
+    else:
+        request.notes.update(fields)
     if job is not None:
-        notes.update(
+        request.notes.update(
             job=job.id,
             route=job.route,
             upstream_mode=job.observed.value if job.observed else None,
@@ -22,9 +25,16 @@ def note(request: web.Request, *, job: Job | None = None, **fields: object) -> N
             job_ms=job.finished - job.created if job.finished else None,
             upstream_calls=job.progress.attempts,
         )
-    request[_NOTES] = notes
 
 
-def noted(request: web.Request) -> dict[str, object]:
-    """Return what was added."""
-    return request.get(_NOTES) or {}
+def log_access(request: Request, status: int | None, seconds: float) -> None:
+    """Write the line, without the query, which may hold anything. `status`: None if the caller went unanswered."""
+    path = request.path
+    _log.info(
+        "request",
+        method=request.method,
+        path=path if path.isprintable() else ascii(path),
+        status=status,
+        ms=round(seconds * 1000, 1),
+        **(request.notes or {}),
+    )

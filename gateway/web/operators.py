@@ -12,7 +12,6 @@ import itertools
 
 import msgspec
 import structlog
-from aiohttp import web
 
 from gateway.caller import views
 from gateway.caller.links import JobUrls
@@ -24,8 +23,9 @@ from gateway.store.port import Canceling
 from gateway.web.access import of_operator
 from gateway.web.answering import answer
 from gateway.web.commands import asking, check_asked, check_cancelable, give_verdict, terms
-from gateway.web.gateway import GATEWAY, Gateway
-from gateway.web.middlewares import Handler
+from gateway.web.gateway import Gateway
+from gateway.web.request import Request
+from gateway.web.response import Response
 
 _log = structlog.get_logger("operator")
 
@@ -33,15 +33,16 @@ _PRIVATE = (".localhost", ".local", ".internal", ".svc")
 """What ends names that nobody can register (RFC 6761, RFC 6762, and those of networks and clusters)."""
 
 
-@web.middleware
-async def check_operator(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what a browser may have been made to send. Probes are not concerned."""
+def check_operator(request: Request) -> None:
+    """Refuse what a browser may have been made to send. Probes are not concerned.
+
+    Raises `OperatorsOnly`, `BadRequest`.
+    """
     if request.path.startswith("/-/"):
         _check_peer(request.remote)
         _check_name(request.headers.get("Host", ""))
         if request.method not in {"GET", "HEAD"}:
             _check_origin(request.headers.get("Origin"), request.headers.get("Host", ""))
-    return await handler(request)
 
 
 def _check_peer(peer: str | None) -> None:
@@ -76,16 +77,16 @@ def _check_origin(origin: str | None, host: str) -> None:
         raise BadRequest("a page of another site has no business here")
 
 
-async def show(request: web.Request) -> web.StreamResponse:
+async def show(request: Request) -> Response:
     """`GET /-/jobs/{id}`: the monitor, without the way to the outcome."""
     job = await _job(request)
     call = _terms(request, job)
     return await answer(request, job.id, msgspec.structs.replace(call, until=call.arrived), views.show)
 
 
-async def cancel(request: web.Request) -> web.StreamResponse:
+async def cancel(request: Request) -> Response:
     """`POST /-/jobs/{id}/cancel`: for all who share the job."""
-    gateway, job = request.app[GATEWAY], await _job(request)
+    gateway, job = request.gateway, await _job(request)
     if job.state.terminal:
         raise AlreadyEnded(f"it is {job.state.value}", job_id=job.id)
     check_cancelable(gateway, job)
@@ -107,7 +108,7 @@ async def _ask_for_all(gateway: Gateway, job_id: str) -> Canceling:
     return asked
 
 
-async def resolve(request: web.Request) -> web.StreamResponse:
+async def resolve(request: Request) -> Response:
     """`POST /-/jobs/{id}/resolve`: say what became of a job whose start is in doubt."""
     job = await _job(request)
     if not is_json(request.headers.get("Content-Type")):
@@ -117,12 +118,12 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _job(request: web.Request) -> Job:
-    return await of_operator(request.app[GATEWAY], request.match_info["id"])
+async def _job(request: Request) -> Job:
+    return await of_operator(request.gateway, request.id)
 
 
-def _terms(request: web.Request, job: Job) -> Call:
-    links, origin = request.app[GATEWAY].links, f"{request.scheme}://{request.headers.get('Host', '')}"
+def _terms(request: Request, job: Job) -> Call:
+    links, origin = request.gateway.links, f"http://{request.headers.get('Host', '')}"
 
     def urls(job: Job) -> JobUrls:
         # Its links are the operator's, who is not given the right to read the outcome.

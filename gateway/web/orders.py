@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from gateway.auth.principal import Caller
 from gateway.caller.arguments import Arguments
 from gateway.caller.choosing import Choice, Said
@@ -16,7 +14,7 @@ from gateway.core.reach import stoppable
 from gateway.core.start import StartRequest
 from gateway.web.answering import caller_origin
 from gateway.web.forwarding import upstream_headers
-from gateway.web.gateway import GATEWAY
+from gateway.web.request import Request
 from gateway.web.routing import Destination
 from gateway.worker.intake import Order
 
@@ -24,7 +22,7 @@ _MAX_KEY = 255
 _MAX_DIGITS = 10
 
 
-def said(request: web.Request, destination: Destination, arguments: Arguments) -> Said:
+def said(request: Request, destination: Destination, arguments: Arguments) -> Said:
     """Return everything in a request that speaks of its mode."""
     headers = request.headers
     return Said(
@@ -37,11 +35,9 @@ def said(request: web.Request, destination: Destination, arguments: Arguments) -
     )
 
 
-def order(
-    request: web.Request, destination: Destination, caller: Caller, arguments: Arguments, choice: Choice
-) -> Order:
+def order(request: Request, destination: Destination, caller: Caller, arguments: Arguments, choice: Choice) -> Order:
     """Return the order of a call. Raises `BadRequest`, `BadCallback`, `CancelUnavailable`, `BadArgumentsProblem`."""
-    gateway, route = request.app[GATEWAY], destination.route
+    gateway, route = request.gateway, destination.route
     key = _idempotency_key(request, destination)
     named = key is not None or destination.chosen_id is not None
     compared = named or route.policy.deduplicate is not None or route.policy.coalesce
@@ -65,9 +61,9 @@ def order(
     )
 
 
-def start(request: web.Request, destination: Destination, arguments: Arguments) -> StartRequest:
+def start(request: Request, destination: Destination, arguments: Arguments) -> StartRequest:
     """Return what starts the job of a call, but for what is particular to the job."""
-    base, policy = request.app[GATEWAY].upstream_url, destination.route.policy
+    base, policy = request.gateway.upstream_url, destination.route.policy
     if policy.upstream_mode is UpstreamMode.JOBS:
         return start_request(base, policy.binding.folder, arguments.as_object())
     query, body = arguments.asking(policy.upstream_mode)
@@ -89,7 +85,7 @@ def _compared(destination: Destination, arguments: Arguments) -> str:
     return call if destination.chosen_id is None else f"{destination.route.name}\n{call}"
 
 
-def _idempotency_key(request: web.Request, destination: Destination) -> str | None:
+def _idempotency_key(request: Request, destination: Destination) -> str | None:
     """Return the key, bare or as the quoted string that the draft asks for."""
     value = request.headers.get("Idempotency-Key")
     if value is None:
@@ -104,7 +100,7 @@ def _idempotency_key(request: web.Request, destination: Destination) -> str | No
     return key
 
 
-def _cancel_after(request: web.Request, policy: Policy) -> int | None:
+def _cancel_after(request: Request, policy: Policy) -> int | None:
     """Return after how long (ms) the caller wants its job to be canceled."""
     value = request.headers.get("Cancel-After")
     if value is None:
@@ -116,12 +112,12 @@ def _cancel_after(request: web.Request, policy: Policy) -> int | None:
     return int(value) * SECOND
 
 
-def _callback_url(request: web.Request, policy: Policy, choice: Choice) -> str | None:
+def _callback_url(request: Request, policy: Policy, choice: Choice) -> str | None:
     url = request.headers.get("Callback-Url")
     if choice.mode is CallerMode.CALLBACK:
         url = url or policy.callback_url
         if url is None:
             raise BadCallback("the mode `callback` needs a `Callback-Url`, or a callback_url of the route")
     if url is not None:
-        request.app[GATEWAY].callbacks.check(url)
+        request.gateway.callbacks.check(url)
     return url

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from gateway.auth.principal import Caller
 from gateway.core import events as e
 from gateway.core.errors import BadRequest, UpstreamAmbiguous
@@ -13,26 +11,26 @@ from gateway.core.policy import Policy
 from gateway.core.problem_details import recorded
 from gateway.core.start import StartRequest
 from gateway.web import replies
-from gateway.web.gateway import GATEWAY
 from gateway.web.log import note
+from gateway.web.request import Request
+from gateway.web.response import Response
 
 
-async def forget(request: web.Request, start: StartRequest, caller: Caller, policy: Policy) -> web.StreamResponse:
+async def forget(request: Request, start: StartRequest, caller: Caller, policy: Policy) -> Response:
     """Send the start and answer as the upstream did. Raises `UpstreamAmbiguous`, `BadRequest`."""
     if "Idempotency-Key" in request.headers:
         raise BadRequest("this route keeps no records (track: off), so it cannot honour an Idempotency-Key")
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     note(request, mode="forget", tracked=False)
     # Who forgets may well go without waiting for the answer: the start is sent all the same.
-    event = await gateway.tasks.finish(
-        gateway.upstream.start(
+    with request.kept:
+        event = await gateway.upstream.start(
             start,
             policy.upstream_mode,
             caller.bearer,
             timeout=start_timeout(policy.upstream_mode, policy),
             max_idle=policy.start_max_idle,
         )
-    )
     match event:
         case e.StartRefused(outcome) | e.Ended(outcome):
             return _relayed(outcome)
@@ -42,7 +40,7 @@ async def forget(request: web.Request, start: StartRequest, caller: Caller, poli
             return replies.response(200, (("Call-Mode-Applied", "forget"), replies.NO_STORE), b"")
 
 
-def _relayed(outcome: Outcome) -> web.StreamResponse:
+def _relayed(outcome: Outcome) -> Response:
     if outcome.problem is not None:
         raise recorded(outcome.problem, outcome.detail, "")
     return replies.response(outcome.status, (*outcome.headers, replies.NO_STORE), outcome.body)

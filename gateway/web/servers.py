@@ -1,17 +1,20 @@
-"""Both ports, served: aiohttp's runners with their limits, and the orderly end."""
+"""Both ports, served, and their orderly end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from aiohttp import http_parser, web
+from aiohttp import http_parser
 
-from gateway.web.application import admin_application, data_application
+from gateway.web.front import Front
 from gateway.web.gateway import Gateway
+from gateway.web.server import Server
 from gateway.web.settings import Address, WebSettings
+from gateway.web.tables import admin_port, data_port
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
@@ -41,25 +44,16 @@ async def serving(gateway: Gateway, ports: Ports | None = None) -> AsyncIterator
         raise WeakParserError("aiohttp's C extension is missing: install aiohttp with its binary wheel")
     async with contextlib.AsyncExitStack() as stack:
         settings = gateway.settings
-        protocols = {"data": await _server(stack, data_application(gateway), settings)}
+        protocols = {"data": _server(stack, gateway, data_port(), logs=True)}
         if settings.admin is not None:
-            protocols["admin"] = await _server(stack, admin_application(gateway), settings)
+            protocols["admin"] = _server(stack, gateway, admin_port(), logs=False)
         yield await stack.enter_async_context((ports or own_ports(settings))(protocols))
 
 
-async def _server(stack: contextlib.AsyncExitStack, app: web.Application, settings: WebSettings) -> web.Server:
-    runner = web.AppRunner(
-        app,
-        handle_signals=False,
-        access_log=None,
-        keepalive_timeout=settings.keep_alive / 1000,
-        handler_cancellation=True,
-        shutdown_timeout=_LINGER,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    assert runner.server is not None, "it was just set up"
-    return runner.server
+def _server(stack: contextlib.AsyncExitStack, gateway: Gateway, handle: Front, *, logs: bool) -> Server:
+    server = Server(gateway, handle, keep_alive=gateway.settings.keep_alive / 1000, logs=logs)
+    stack.push_async_callback(server.close, _LINGER)
+    return server
 
 
 def own_ports(settings: WebSettings) -> Ports:
@@ -84,6 +78,10 @@ def own_ports(settings: WebSettings) -> Ports:
 async def _listen(protocol: Callable[[], asyncio.BaseProtocol], address: Address) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     try:
-        return await loop.create_server(protocol, address.host, address.port, backlog=BACKLOG, reuse_address=True)
+        server = await loop.create_server(protocol, address.host, address.port, backlog=BACKLOG, reuse_address=True)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
+    for listening in server.sockets:
+        # Inherited by what is accepted there: callers who are blocked for long and vanish are found out.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return server

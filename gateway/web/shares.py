@@ -8,10 +8,9 @@ from __future__ import annotations
 import hmac
 import re
 
-from aiohttp import web
-
 from gateway.auth.principal import Caller
-from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web.gateway import Gateway
+from gateway.web.request import Request
 from gateway.web.who import caller_if_said
 
 _NAMED = re.compile(r"(?P<number>[1-9][0-9]{0,5})\.(?P<proof>[0-9a-f]{16})", re.ASCII)
@@ -24,19 +23,19 @@ def name(gateway: Gateway, job_id: str, caller: Caller, number: int) -> str:
     return f"{number}.{_proof(gateway, job_id, caller.principal, number)}" if number else ""
 
 
-def named(request: web.Request) -> str:
+def named(request: Request) -> str:
     """Return what a request's link says of a share, proved or not; "" where that is nothing that a link would say."""
     said = request.query.get("share", "")
     return said if _NAMED.fullmatch(said) else ""
 
 
-def proved(request: web.Request, job_id: str) -> int:
+def proved(request: Request, job_id: str) -> int:
     """Return the number of the share that a request's link names, if it is this caller's; else 0."""
     match = _NAMED.fullmatch(request.query.get("share", ""))
     caller = caller_if_said(request)
     if match is None or caller is None:
         return 0
-    gateway, number = request.app[GATEWAY], int(match["number"])
+    gateway, number = request.gateway, int(match["number"])
     principals = (caller.principal, *(principal for principal, _ in caller.former))
     good = [_proof(gateway, job_id, principal, number, age) for age, principal in enumerate(principals)]
     return number if any(hmac.compare_digest(match["proof"], proof) for proof in good) else 0

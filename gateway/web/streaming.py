@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from aiohttp import web
-from multidict import CIMultiDict
-
 from gateway.caller import stream as events
 from gateway.caller.common import ended
 from gateway.caller.port import Call, OutcomeReply, ProblemReply, Reply
 from gateway.core import problem_details
 from gateway.core.exchange import Headers
 from gateway.core.policy import SECOND
-from gateway.web.gateway import GATEWAY, Gateway
+from gateway.web import cors
+from gateway.web.gateway import Gateway
+from gateway.web.request import Request
+from gateway.web.response import Response, Sent
 from gateway.worker.watches import Watch
 
 _HEARTBEAT = 15 * SECOND
@@ -22,25 +22,40 @@ _HEARTBEAT = 15 * SECOND
 _RETRY = b"retry: 1000\n\n"
 
 
-async def stream(request: web.Request, watch: Watch, call: Call, fields: Headers) -> web.StreamResponse:
+async def stream(request: Request, watch: Watch, call: Call, fields: Headers) -> Response:
     """Send the job's events until the outcome or until the client goes."""
     last_id = _last_event_id(request)
     if watch.job.state.terminal and last_id == watch.job.revision:
-        return web.Response(status=204, headers=CIMultiDict(fields))
-    headers = CIMultiDict([*fields, ("Content-Type", events.EVENT_STREAM), ("X-Accel-Buffering", "no")])
+        return Response(204, fields)
+    headers = (*fields, ("Content-Type", events.EVENT_STREAM), ("X-Accel-Buffering", "no"))
     if request.method == "HEAD":
-        return web.Response(headers=headers)
-    response = web.StreamResponse(headers=headers)
+        return Response(200, headers)
     # A client that has gone while we wrote is no defect; it comes back with `Last-Event-ID` if it wants to know.
     with suppress(ConnectionResetError):
-        await response.prepare(request)
-        await response.write(_RETRY)
-        await _send(response, request.app[GATEWAY], watch, call, last_id)
-        await response.write_eof()
-    return response
+        writer = Writer(request, 200, cors.finished(request, headers))
+        await writer.write(_RETRY)
+        await _send(writer, request.gateway, watch, call, last_id)
+        writer.end()
+    return Sent(200)
 
 
-async def _send(response: web.StreamResponse, gateway: Gateway, watch: Watch, call: Call, last_id: int | None) -> None:
+class Writer:
+    """Writes an answer piece by piece. All of it raises `ConnectionResetError` once the client has gone."""
+
+    def __init__(self, request: Request, status: int, fields: Headers) -> None:
+        self._request = request
+        request.connection.write_head(request, status, fields)
+
+    async def write(self, data: bytes) -> None:
+        """Write some of the body, and wait until there is room for more."""
+        await self._request.connection.write_chunk(self._request, data)
+
+    def end(self) -> None:
+        """End the body."""
+        self._request.connection.write_end(self._request)
+
+
+async def _send(response: Writer, gateway: Gateway, watch: Watch, call: Call, last_id: int | None) -> None:
     told: object = None
     while not (job := watch.job).state.terminal:
         # A job that follows its upstream from URI to URI has nothing new for anybody.
@@ -74,6 +89,6 @@ async def _final(gateway: Gateway, watch: Watch, call: Call) -> events.Event:
             raise AssertionError(f"an ended job is answered, not with {other}")
 
 
-def _last_event_id(request: web.Request) -> int | None:
+def _last_event_id(request: Request) -> int | None:
     value = request.headers.get("Last-Event-ID", "")
     return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from gateway.auth.principal import Caller, anonymous, bearer_of, identify
-from gateway.web.gateway import GATEWAY
+from gateway.web.request import Request
 
 
-def caller_of(request: web.Request) -> Caller:
+def caller_of(request: Request) -> Caller:
     """Return who sends a request. Raises `CredentialMissing`."""
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     if gateway.own_credential:
         return anonymous(gateway.keyring)
     return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
 
 
-def caller_if_said(request: web.Request) -> Caller | None:
+def caller_if_said(request: Request) -> Caller | None:
     """Return who sends a request; None for one without a bearer, where there has to be one."""
-    gateway = request.app[GATEWAY]
+    gateway = request.gateway
     if not gateway.own_credential and bearer_of(request.headers.get("Authorization")) is None:
         return None
     return caller_of(request)

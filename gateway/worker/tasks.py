@@ -33,6 +33,11 @@ class Tasks:
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
 
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task that was made elsewhere until its end, as if it were run by `finish`."""
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():

@@ -17,7 +17,6 @@ from gateway.core.policy import Binding, OnDisconnect, Policy
 from gateway.store.port import Canceling, StoreDown
 from gateway.web.departure import Departure
 from gateway.web.drain import Drain
-from gateway.web.gateway import GATEWAY
 from gateway.worker.intake import Accepted
 from gateway.worker.tasks import Tasks
 from tests.core.strategies import in_state
@@ -43,12 +42,12 @@ class Rig:
         gateway = types.SimpleNamespace(
             store=self, drain=self.drain, tasks=tasks, driver=types.SimpleNamespace(job=lambda _: None)
         )
-        self.app = {GATEWAY: gateway}
+        self.gateway = gateway
 
     @property
-    def transport(self) -> object | None:
-        """The connection; None once it is lost."""
-        return object() if self.connected else None
+    def gone(self) -> bool:
+        """Whether the connection is lost."""
+        return not self.connected
 
     async def read(self, _job_id: str) -> Job:
         """Return the record."""

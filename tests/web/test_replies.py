@@ -30,45 +30,36 @@ def test_an_outcome_is_exact(body: bytes):
     """Status, fields and bytes of the upstream, and how it ended."""
     head = OutcomeHead(203, (("Content-Type", "text/x"), ("X-A", "1"), ("x-a", "2")))
     response = replies.outcome(JOB, head, body, (("Job-Id", "03abc"),))
-    assert (response.status, response.body or b"") == (203, body)
-    assert response.headers.getall("X-A") == ["1", "2"]
-    assert (response.headers["Content-Type"], response.headers["Job-Status"]) == ("text/x", "succeeded")
-    assert response.headers["Job-Id"] == "03abc"
+    assert (response.status, response.body) == (203, body)
+    assert response.fields == (*head.headers, ("Job-Id", "03abc"), ("Job-Status", "succeeded"))
 
 
 @pytest.mark.parametrize("status", [204, 205, 304])
 def test_statuses_without_a_body(status: int):
     """Have none, whatever the upstream sent (RFC 9110 6.4.1)."""
-    assert replies.response(status, (), b"{}").body is None
-
-
-@pytest.mark.parametrize("raw", [b"plain", "grün".encode()])
-def test_fields_of_the_upstream_keep_their_bytes(raw: bytes):
-    """They are held as latin-1 text, and aiohttp writes UTF-8."""
-    response = replies.response(200, (("X-A", raw.decode("latin-1")),), b"")
-    assert response.headers["X-A"].encode() == raw
+    assert replies.response(status, (), b"{}").body == b""
 
 
 def test_a_problem():
     """A document that names the job and its monitor; never a `Job-Status`, never cached."""
     response = replies.problem(JobExpired("gone", job_id="03abc"), (("Job-Id", "03abc"),), URLS.monitor)
-    assert (response.status, response.headers["Content-Type"]) == (410, "application/problem+json")
-    assert response.headers.getall("Cache-Control") == ["no-store"]
-    assert "Job-Status" not in response.headers
+    assert (response.status, response.values("Content-Type")) == (410, ["application/problem+json"])
+    assert response.values("Cache-Control") == ["no-store"]
+    assert response.values("Job-Status") == []
     view = json.loads(response.body)
     assert (view["detail"], view["jobId"], view["monitor"]) == ("gone", "03abc", URLS.monitor)
 
 
 def test_what_passes_says_when_to_come_back():
     """503 has a Retry-After, once, whoever says it; other problems have none by themselves."""
-    assert replies.problem(StoreUnavailable()).headers.getall("Retry-After") == ["1"]
-    assert replies.problem(StoreUnavailable(), (("Retry-After", "7"),)).headers.getall("Retry-After") == ["7"]
-    assert "Retry-After" not in replies.problem(JobExpired()).headers
+    assert replies.problem(StoreUnavailable()).values("Retry-After") == ["1"]
+    assert replies.problem(StoreUnavailable(), (("Retry-After", "7"),)).values("Retry-After") == ["7"]
+    assert replies.problem(JobExpired()).values("Retry-After") == []
 
 
 def test_a_problems_own_fields():
     """Go along; and what is said of caches is said once."""
     response = replies.problem(MethodNotAllowed(headers=(("Allow", "GET"),)))
-    assert response.headers["Allow"] == "GET"
+    assert response.values("Allow") == ["GET"]
     fields = replies.about_job("03abc", URLS)
-    assert replies.problem(StoreUnavailable(), fields).headers.getall("Cache-Control") == ["no-store"]
+    assert replies.problem(StoreUnavailable(), fields).values("Cache-Control") == ["no-store"]

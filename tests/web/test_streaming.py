@@ -6,15 +6,15 @@ import asyncio
 import types
 
 import aiohttp
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from gateway.core.job import Job, OutcomeHead, State
 from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.web.drain import Drain
-from gateway.web.gateway import GATEWAY
+from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.web.streaming import _send, stream
 from tests.caller.calls import call
+from tests.web.support import served
 
 JOB = Job(
     id="p000-a", route="r", principal="p", token="t", mode=CallerMode.STREAM, asked=UpstreamMode.ASYNC, created=0,
@@ -25,22 +25,22 @@ JOB = Job(
 class WatchThatLosesItsClient:
     """A watch whose next record comes in the very moment in which the client's connection begins to close."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: Request) -> None:
         self._request = request
         self.job = JOB
 
     async def changed(self, _until: int) -> bool:
         """Close the connection, and have something new to say on it."""
-        self._request.transport.close()
+        self._request.connection.transport.close()
         self.job = self.job.with_(state=State.RUNNING, revision=self.job.revision + 1)
         return True
 
 
 async def test_a_client_that_goes_while_it_is_written_to_is_no_defect():
     """The handler returns as at any other end of a stream."""
-    ended: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
+    ended: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: Request) -> Response:
         try:
             response = await stream(request, WatchThatLosesItsClient(request), call(CallerMode.STREAM), ())
         except Exception as error:
@@ -49,11 +49,9 @@ async def test_a_client_that_goes_while_it_is_written_to_is_no_defect():
         ended.set_result(response)
         return response
 
-    app = web.Application()
-    app[GATEWAY] = types.SimpleNamespace(clock=types.SimpleNamespace(now=lambda: 0), drain=Drain())
-    app.router.add_get("/", handler)
-    async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        async with session.get(server.make_url("/")) as response:
+    gateway = types.SimpleNamespace(clock=types.SimpleNamespace(now=lambda: 0), drain=Drain())
+    async with served(gateway, handler) as url, aiohttp.ClientSession() as session:
+        async with session.get(url) as response:
             told = await response.content.readuntil(b"\n\n")
         assert told == b"retry: 1000\n\n"
         assert (await ended).status == 200

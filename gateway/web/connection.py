@@ -1,0 +1,291 @@
+"""One connection of a caller: aiohttp's parser and flow control, with a loop of our own between request and answer.
+
+What aiohttp's `RequestHandler` does besides costs most of a relayed request's CPU time: a second task and two wake-ups
+a request, a router, header maps that are copied, a timer a connection. Here the bytes that complete a head begin the
+handler's task, and the answer is one write. It is the only place that touches what aiohttp does not promise to keep:
+`BaseProtocol` and the C parser; `tests/web/test_connection.py` is pinned to the version that it was read in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from gateway.core.exchange import Headers
+from gateway.web import replies, wire
+from gateway.web.request import Request
+from gateway.web.response import Response, Sent
+
+if TYPE_CHECKING:
+    from gateway.web.gateway import Gateway
+    from gateway.web.server import Server
+
+_READ_LIMIT = 256 * 1024
+"""Bytes of a body that are read ahead of its handler; twice that stops the socket being read."""
+
+_MOST_WAITING = 32
+"""Requests read ahead of the one in hand (pipelining, RFC 9112 9.3.2)."""
+
+_LINGER = 10.0
+"""Seconds for which a body that nobody wants is read: closed at once, its sender might never see the answer."""
+
+_Item = tuple[RawRequestMessage | HttpProcessingError, StreamReader]
+
+
+class Connection(BaseProtocol):
+    """A connection, one request in hand at a time. `server` says what handles it."""
+
+    __slots__ = ("_deaf", "_in_hand", "_local", "_parser", "_peer", "_server", "_task", "_waiting")
+
+    _parser: HttpRequestParser
+
+    def __init__(self, server: Server) -> None:
+        parser = HttpRequestParser(
+            self,
+            server.loop,
+            _READ_LIMIT,
+            payload_exception=web.RequestPayloadError,
+            max_msg_queue_size=_MOST_WAITING,
+        )
+        super().__init__(server.loop, parser)
+        self._server = server
+        self._in_hand: Request | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: list[_Item] | None = None
+        """Requests read behind the one in hand; None for none, as nearly always."""
+        self._deaf = False
+        """Nothing more is read: what came made no sense, or the connection ends with the answer."""
+        self._peer: str | None = None
+        self._local: tuple[str, int] | None = None
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway that is called."""
+        return self._server.gateway
+
+    def now(self) -> float:
+        """Return the loop's time in seconds."""
+        return self._loop.time()
+
+    @property
+    def peer(self) -> str | None:
+        """The caller's address; None once the connection is gone, unless somebody asked before."""
+        if self._peer is None and self.transport is not None:
+            name = self.transport.get_extra_info("peername")
+            self._peer = None if not name else str(name[0])
+        return self._peer
+
+    @property
+    def local(self) -> tuple[str, int] | None:
+        """The address and port that it called."""
+        if self._local is None and self.transport is not None:
+            name = self.transport.get_extra_info("sockname")
+            self._local = None if not name else (name[0], name[1])
+        return self._local
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody is being answered."""
+        return self._in_hand is not None or self._task is not None or self._paused
+
+    # -- what the transport tells ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin. The loop has set TCP_NODELAY, and SO_KEEPALIVE comes from the listening socket."""
+        self.transport = cast("asyncio.Transport", transport)
+        self._server.opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End: whoever is answered has gone."""
+        super().connection_lost(exc)
+        self._deaf = True
+        self._waiting = None
+        self._server.lost(self)
+        if self._in_hand is not None:
+            self._in_hand.payload.set_exception(ConnectionResetError("the caller has gone"))
+        if self._task is not None:
+            self._interrupt(self._task)
+
+    def _interrupt(self, task: asyncio.Task[None]) -> None:
+        kept = None if self._in_hand is None else self._in_hand.kept
+        if kept is not None and kept.entered:
+            kept.deferred = True
+            self._server.keep(task)
+        else:
+            task.cancel()
+
+    def eof_received(self) -> None:
+        """Close: who sends no more is taken to have gone, as by aiohttp itself."""
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; begin with the first request that it completes the head of."""
+        if self._deaf:
+            return
+        items: Sequence[_Item]
+        try:
+            items, upgraded, _ = self._parser.feed_data(data)
+        except HttpProcessingError as error:
+            items, upgraded = ((error, EMPTY_PAYLOAD),), True
+            if self._in_hand is not None:
+                self._in_hand.payload.set_exception(web.RequestPayloadError(str(error)))
+        if upgraded:
+            # No protocol is switched to here. What follows might be meant for another: nobody reads it.
+            self._deaf = True
+        for item in items:
+            if self._in_hand is None and self._task is None and not self._paused:
+                self._begin(*item)
+            elif self._waiting is None:
+                self._waiting = [item]
+            else:
+                self._waiting.append(item)
+        if not self._buffer_paused and self._waiting is not None and len(self._waiting) >= _MOST_WAITING:
+            self._pause_reading_for_buffer()
+
+    def resume_writing(self) -> None:
+        """Go on: what was written has gone far enough."""
+        super().resume_writing()
+        if self._in_hand is None and self._task is None:
+            self._next()
+
+    # -- a request and its answer ----------------------------------------------------------------------------------
+
+    def _begin(self, message: RawRequestMessage | HttpProcessingError, payload: StreamReader) -> None:
+        if isinstance(message, HttpProcessingError):
+            self._write(replies.unreadable(), head_only=False, http10=False, keeps=False)
+            self._end()
+            return
+        self._parser.message_consumed()
+        request = self._in_hand = Request(self, message, payload)
+        self._server.taken(self)
+        self._task = self._loop.create_task(self._server.handle(request))
+
+    def began(self) -> None:
+        """Take note that the handler runs: one whose caller goes before that never does, and nothing is heard of it."""
+        self._server.began()
+
+    def answer(self, request: Request, response: Response) -> None:
+        """Write the answer of the request in hand, and go on. Raises ValueError for one that cannot be written."""
+        keeps = request.keeps and not response.close and not self._server.closes and not self._deaf
+        if not isinstance(response, Sent):
+            self._write(response, head_only=request.method == "HEAD", http10=request.http10, keeps=keeps)
+        self._in_hand = self._task = None
+        self._server.ended(self, request, response.status)
+        if not request.payload.is_eof() and not request.wants_continue:
+            self._linger(request.payload, keeps=keeps)
+        elif keeps and request.payload.is_eof():
+            self._next()
+        else:
+            self._end()
+
+    def unanswered(self, request: Request) -> None:
+        """Take note that nobody is left to answer, or nobody to do it."""
+        self._in_hand = self._task = None
+        self._server.ended(self, request, None)
+        self._end()
+
+    def _write(self, response: Response, *, head_only: bool, http10: bool, keeps: bool) -> None:
+        framing = wire.framing_of(keeps=keeps, http10=http10)
+        encoded = wire.encode_answer(
+            response.status, response.fields, response.body, framing,
+            head_only=head_only, second=int(self._loop.time()),
+        )  # fmt: skip
+        if self.transport is not None:
+            self.transport.write(encoded)
+
+    def _linger(self, payload: StreamReader, *, keeps: bool) -> None:
+        self._task = task = self._loop.create_task(_discard(payload))
+
+        def over(_task: asyncio.Task[None]) -> None:
+            self._task = None
+            if keeps and payload.is_eof() and self.transport is not None:
+                self._next()
+            else:
+                self._end()
+
+        task.add_done_callback(over)
+
+    def _next(self) -> None:
+        """Go on with the request that was read behind the last one, if any."""
+        if self._paused or self.transport is None:
+            return  # The answers before have to leave first; `resume_writing` comes back here.
+        if self._waiting:
+            item = self._waiting.pop(0)
+            if self._buffer_paused and len(self._waiting) <= _MOST_WAITING // 2:
+                self._read_on()
+            self._begin(*item)
+        elif self._deaf or self._server.closes:
+            self._end()
+        else:
+            self._server.idle(self)
+
+    def _read_on(self) -> None:
+        self.data_received(b"")  # The parser kept what it did not get to.
+        if self._waiting is None or len(self._waiting) < _MOST_WAITING:
+            self._resume_reading_for_buffer()
+
+    def _end(self) -> None:
+        """Close, once what was written has left."""
+        self._deaf = True
+        self._waiting = None
+        if self.transport is not None:
+            self.transport.close()
+
+    # -- the server's side -----------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close an idle connection; a busy one closes as it answers."""
+        if not self.busy:
+            self._end()
+
+    def abort(self) -> None:
+        """End now, whoever is being answered."""
+        if self._task is not None:
+            self._interrupt(self._task)
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- a handler's side ------------------------------------------------------------------------------------------
+
+    def tell_to_continue(self) -> None:
+        """Tell a caller that waits for it to send the body."""
+        if self.transport is not None:
+            self.transport.write(wire.CONTINUE)
+
+    def write_head(self, request: Request, status: int, fields: Headers) -> None:
+        """Begin an answer of unknown length: in chunks, or to HTTP/1.0 until the connection ends."""
+        keeps = not request.http10 and request.keeps and not self._server.closes
+        framing = wire.framing_of(keeps=keeps, http10=request.http10)
+        if not request.http10:
+            framing += "Transfer-Encoding: chunked\r\n"
+        self._transport_for_writing().write(wire.encode_head(status, fields, framing, int(self._loop.time())))
+
+    async def write_chunk(self, request: Request, data: bytes) -> None:
+        """Write some of the body, and wait until there is room for more. Raises `ConnectionResetError`."""
+        self._transport_for_writing().write(data if request.http10 else wire.chunk(data))
+        await self._drain_helper()
+
+    def write_end(self, request: Request) -> None:
+        """End the body."""
+        if not request.http10:
+            self._transport_for_writing().write(wire.LAST_CHUNK)
+
+    def _transport_for_writing(self) -> asyncio.Transport:
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionResetError("the caller has gone")
+        return self.transport
+
+
+async def _discard(payload: StreamReader) -> None:
+    try:
+        async with asyncio.timeout(_LINGER):
+            while not payload.is_eof():
+                await payload.readany()
+    except (TimeoutError, web.RequestPayloadError, ConnectionError):
+        return

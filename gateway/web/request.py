@@ -1,0 +1,138 @@
+"""A request as handlers see it: what aiohttp's parser read, the connection it came on, and what is noted of it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from aiohttp import HttpVersion10, StreamReader
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDictProxy, MultiMapping
+
+if TYPE_CHECKING:
+    from gateway.web.connection import Connection
+    from gateway.web.gateway import Gateway
+
+
+class Request:
+    """One request. Times are seconds of the loop's clock."""
+
+    __slots__ = (
+        "_connection", "_message", "begun", "gateway", "headers", "id", "kept", "method", "notes", "origins", "payload",
+        "raw_path", "wants_continue",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> None:
+        self._connection = connection
+        self._message = message
+        self.payload = payload
+        """The body as it comes in, its coding taken off."""
+        self.gateway: Gateway = connection.gateway
+        self.method = message.method
+        self.headers: CIMultiDictProxy[str] = message.headers
+        self.raw_path = message.path
+        """The request target, as it came over the wire."""
+        self.begun = connection.now()
+        self.id = ""
+        """The `{id}` in the path of the route that was taken."""
+        self.kept = Kept(self)
+        self.notes: dict[str, object] | None = None
+        """What the access log is to say of it; see `log.note`."""
+        self.origins: frozenset[str] | None = None
+        """Whose pages may read the answer; see `cors.belongs_to`."""
+        self.wants_continue = "Expect" in message.headers
+        """The caller waits to be told to send the body (RFC 9110 10.1.1)."""
+
+    @property
+    def path(self) -> str:
+        """The path, its escapes decoded."""
+        raw = self.raw_path.partition("?")[0]
+        return raw if raw.startswith("/") and "%" not in raw and "#" not in raw else self._message.url.path
+
+    @property
+    def escaped_path(self) -> str:
+        """The path as it came over the wire, of a target in absolute form too."""
+        raw = self.raw_path.partition("?")[0]
+        return raw if raw.startswith("/") and "#" not in raw else self._message.url.raw_path
+
+    @property
+    def raw_query(self) -> str:
+        """The query as it came over the wire; "" for none."""
+        return self._message.url.raw_query_string
+
+    @property
+    def query(self) -> MultiMapping[str]:
+        """The query's parameters, decoded."""
+        return self._message.url.query
+
+    @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The fields in wire order, as bytes."""
+        return self._message.raw_headers
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The HTTP version that the caller says it speaks."""
+        return self._message.version
+
+    @property
+    def http10(self) -> bool:
+        """Whether the caller speaks HTTP/1.0, and so takes no chunks."""
+        return self._message.version == HttpVersion10
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the connection may be used for another request, as far as this one is concerned."""
+        message = self._message
+        # A peer may have framed a request in chunks otherwise than we did: nothing more is read after one.
+        return not (message.should_close or message.chunked or "Transfer-Encoding" in message.headers)
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the peer; None where its connection is gone."""
+        return self._connection.peer
+
+    @property
+    def local(self) -> tuple[str, int] | None:
+        """The address that the request came in on; None where its connection is gone."""
+        return self._connection.local
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller's connection is lost."""
+        return self._connection.transport is None
+
+    def tell_to_continue(self) -> None:
+        """Tell the caller to send the body, if that is what it waits for."""
+        if self.wants_continue:
+            self.wants_continue = False
+            self._connection.tell_to_continue()
+
+    @property
+    def connection(self) -> Connection:
+        """What it came on, for who writes the answer piece by piece."""
+        return self._connection
+
+
+class Kept:
+    """While this is entered, the handler of a request goes on though its caller goes: `with request.kept:`.
+
+    Whoever has gone meanwhile is known at the end of the block, as the cancellation that it was.
+    """
+
+    __slots__ = ("_request", "deferred", "entered")
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self.entered = False
+        self.deferred = False
+        """The caller went within the block."""
+
+    def __enter__(self) -> None:
+        self.entered = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.entered = False
+        if self.deferred:
+            raise asyncio.CancelledError

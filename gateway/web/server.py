@@ -1,0 +1,107 @@
+"""What the connections of one port have in common: who handles their requests, and how they come to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from gateway.web.connection import Connection
+from gateway.web.front import Front
+from gateway.web.gateway import Gateway
+from gateway.web.log import log_access
+from gateway.web.request import Request
+
+_SWEEPS = 8
+"""Looks at idle connections within the time that they are kept: so they are kept at most an eighth longer."""
+
+
+class Server:
+    """Makes the connections of a port and knows them. `keep_alive`: seconds that an idle one is kept."""
+
+    def __init__(self, gateway: Gateway, handle: Front, *, keep_alive: float, logs: bool) -> None:
+        self.gateway = gateway
+        self.handle = handle
+        self.loop = asyncio.get_running_loop()
+        self._keep_alive = keep_alive
+        self._logs = logs
+        """Whether its requests are logged, and waited for by a replica that goes."""
+        self._connections: set[Connection] = set()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self._idle: dict[Connection, float] = {}
+        """Since when, the longest first. One timer looks through them all, instead of one each."""
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    def __call__(self) -> Connection:
+        """Make a connection: what `create_server` asks for."""
+        return Connection(self)
+
+    @property
+    def closes(self) -> bool:
+        """Whether connections end with the answer under way."""
+        return self._closing or self.gateway.drain.begun
+
+    def opened(self, connection: Connection) -> None:
+        """Take note of a connection; who says nothing on it for long is not kept either."""
+        self._connections.add(connection)
+        self._emptied.clear()
+        self.idle(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """Forget one that is gone."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._emptied.set()
+        self._idle.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        """Take note of one that waits for a request."""
+        self._idle[connection] = self.loop.time()
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(self._keep_alive / _SWEEPS, self._sweep)
+
+    def taken(self, connection: Connection) -> None:
+        """Take note of one that has a request in hand."""
+        self._idle.pop(connection, None)
+
+    def began(self) -> None:
+        """Take note of a request that is handled."""
+        if self._logs:
+            self.gateway.drain.enter()
+
+    def ended(self, connection: Connection, request: Request, status: int | None) -> None:
+        """Take note of its answer; None: its caller went before."""
+        if self._logs:
+            self.gateway.drain.leave()
+            log_access(request, status, connection.now() - request.begun)
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Let a handler finish what it may not leave halfway, though its caller has gone."""
+        self.gateway.tasks.adopt(task)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        oldest = self.loop.time() - self._keep_alive
+        for connection, since in [*self._idle.items()]:
+            if since > oldest:
+                break
+            del self._idle[connection]
+            connection.close()
+        if self._idle:
+            self._sweeper = self.loop.call_later(self._keep_alive / _SWEEPS, self._sweep)
+
+    async def close(self, linger: float) -> None:
+        """End all connections: idle ones now, busy ones as they answer, what is left after `linger` seconds."""
+        self._closing = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in [*self._connections]:
+            connection.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(linger):
+                await self._emptied.wait()
+        for connection in [*self._connections]:
+            connection.abort()
+        await self._emptied.wait()

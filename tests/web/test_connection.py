@@ -1,0 +1,398 @@
+"""A caller's connection, byte for byte: framing, keeping, going; and that aiohttp's parts are those it was made for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import types
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_parser import HttpRequestParser
+from aiohttp.streams import StreamReader
+
+from gateway.core.errors import BadRequest
+from gateway.web.bodies import read_body
+from gateway.web.drain import Drain
+from gateway.web.request import Request
+from gateway.web.response import Response
+from gateway.worker.tasks import Tasks
+from tests.web.support import served
+
+POST = b"POST /%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
+
+
+class Handlers:
+    """A handler by the request's path, and what became of it."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.go = asyncio.Event()
+        self.entered = asyncio.Event()
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer as the path says."""
+        try:
+            return await getattr(self, request.path.strip("/") or "echo")(request)
+        except asyncio.CancelledError:
+            self.told.append("cancelled")
+            raise
+
+    async def echo(self, request: Request) -> Response:
+        """Answer with the body."""
+        return Response(200, (("X-Method", request.method),), await read_body(request))
+
+    async def unread(self, _request: Request) -> Response:
+        """Answer without having read the body."""
+        return Response(200, (), b"no")
+
+    async def close(self, _request: Request) -> Response:
+        """Answer, and want no more."""
+        return Response(200, (), b"bye", close=True)
+
+    async def wait(self, _request: Request) -> Response:
+        """Answer once it is time to."""
+        self.entered.set()
+        await self.go.wait()
+        return Response(200, (), b"waited")
+
+    async def keep(self, request: Request) -> Response:
+        """Do what may not be left halfway."""
+        with request.kept:
+            await self.wait(request)
+            self.told.append("finished")
+        self.told.append("went on")
+        return Response(200)
+
+    async def bug(self, _request: Request) -> Response:
+        """Fail."""
+        raise ZeroDivisionError
+
+    async def bad(self, _request: Request) -> Response:
+        """Refuse."""
+        raise BadRequest("no")
+
+    async def unwritable(self, _request: Request) -> Response:
+        """Answer what cannot be written."""
+        return Response(200, (("X-A", "a\r\nX-B: b"),))
+
+
+class Rig:
+    """A server of these handlers, and its address."""
+
+    def __init__(self, url: str, handlers: Handlers, drain: Drain) -> None:
+        self.handlers, self.drain = handlers, drain
+        self._address = url.rpartition("//")[2].split(":")
+
+    async def connect(self) -> Peer:
+        """Open a connection."""
+        return Peer(*await asyncio.open_connection(self._address[0], int(self._address[1])))
+
+
+class Peer:
+    """One end of a connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def ask(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Send `data` and read one answer."""
+        self._writer.write(data)
+        return await self.answer()
+
+    def send(self, data: bytes) -> None:
+        """Send it."""
+        self._writer.write(data)
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Read one answer: status, fields, body."""
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        fields = dict(line.split(": ", 1) for line in head[1:] if line)
+        body = await self._reader.readexactly(int(fields.get("Content-Length", "0")))
+        return int(head[0].split()[1]), fields, body
+
+    async def rest(self) -> bytes:
+        """Read until the other side closes."""
+        try:
+            return await self._reader.read()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Go."""
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def rig(*, max_body: int = 1000, keep_alive: float = 75.0) -> AsyncIterator[Rig]:
+    """Serve."""
+    failed: list[BaseException] = []
+    handlers, drain, tasks = Handlers(), Drain(), Tasks(failed.append)
+    gateway = types.SimpleNamespace(drain=drain, tasks=tasks, settings=types.SimpleNamespace(max_body=max_body))
+    async with served(gateway, handlers, keep_alive=keep_alive) as url:
+        yield Rig(url, handlers, drain)
+    await tasks.close()
+    assert failed == []
+
+
+def test_aiohttp_is_the_one_that_this_was_written_for():
+    """What the connection builds on is not promised to stay: read it again before this line is changed."""
+    assert aiohttp.__version__.startswith("3.14.")
+    assert {"_loop", "_paused", "_parser", "_buffer_paused", "transport"} <= set(BaseProtocol.__slots__)
+    inherited = ("pause_writing", "resume_writing", "resume_reading", "_drain_helper", "_pause_reading_for_buffer")
+    assert all(inspect.isfunction(getattr(BaseProtocol, name)) for name in inherited)
+    assert HttpRequestParser.__module__ == "aiohttp._http_parser"
+    assert all(hasattr(HttpRequestParser, name) for name in ("feed_data", "message_consumed"))
+    assert all(hasattr(StreamReader, name) for name in ("is_eof", "read_nowait", "readany", "set_exception"))
+
+
+async def test_one_request_after_another():
+    """On one connection, kept."""
+    async with rig() as it:
+        peer = await it.connect()
+        for body in (b"one", b"", b"x" * 1000):
+            status, fields, got = await peer.ask(POST % (b"echo", len(body), body))
+            assert (status, got, "Connection" in fields) == (200, body, False)
+        await peer.close()
+
+
+async def test_a_request_that_comes_in_pieces():
+    """Is one all the same."""
+    async with rig() as it:
+        peer = await it.connect()
+        for piece in (b"POST /ec", b"ho HTTP/1.1\r\nHost: x\r\nConte", b"nt-Length: 4\r\n\r\nbo", b"dy"):
+            peer.send(piece)
+            await asyncio.sleep(0.02)
+        assert (await peer.answer())[2] == b"body"
+        await peer.close()
+
+
+@pytest.mark.parametrize("number", [2, 40, 200])
+async def test_pipelined_requests_are_answered_in_order(number: int):
+    """However many are sent at once (RFC 9112 9.3.2)."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"".join(POST % (b"echo", 3, b"%03d" % each) for each in range(number)))
+        assert [(await peer.answer())[2] for _ in range(number)] == [b"%03d" % each for each in range(number)]
+        await peer.close()
+
+
+async def test_a_chunked_request_ends_its_connection():
+    """Another server may have framed it otherwise."""
+    async with rig() as it:
+        peer = await it.connect()
+        chunked = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        peer.send(chunked + POST % (b"echo", 3, b"two"))
+        status, fields, body = await peer.answer()
+        assert (status, fields["Connection"], body) == (200, "close", b"abc")
+        assert await peer.rest() == b""
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nA B: c\r\n\r\n",
+     b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"x" * 9000)],
+)  # fmt: skip
+async def test_what_is_no_request(garbage: bytes):
+    """Is told so, and nothing after it is read."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(garbage + b"\r\n\r\n" + POST % (b"echo", 3, b"two"))
+        status, fields, _ = await peer.answer()
+        assert (status, fields["Content-Type"], fields["Connection"]) == (400, "application/problem+json", "close")
+        assert await peer.rest() == b""
+        assert it.handlers.told == []
+
+
+async def test_a_body_whose_framing_breaks():
+    """400 to whoever reads it, and the end of the connection."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab")
+        await asyncio.sleep(0.05)
+        peer.send(b"cXX\r\n")
+        assert (await peer.answer())[0] == 400
+        await peer.rest()
+
+
+async def test_a_body_that_is_too_large():
+    """413; its sender may finish sending before the connection ends, and so sees it."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n" + b"x" * 500)
+        await asyncio.sleep(0.02)
+        peer.send(b"x" * 501)
+        status, fields, _ = await peer.answer()
+        assert (status, fields["Connection"]) == (413, "close")
+        assert await peer.rest() == b""
+
+
+async def test_a_body_that_nobody_reads():
+    """Is read past, and the connection is kept."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        assert (await peer.answer())[2] == b"no"
+        peer.send(b"def" + POST % (b"echo", 3, b"two"))
+        assert (await peer.answer())[2] == b"two"
+        await peer.close()
+
+
+async def test_who_asks_whether_to_go_on():
+    """Is told to once somebody reads the body (RFC 9110 10.1.1)."""
+    async with rig() as it:
+        peer = await it.connect()
+        status, _, _ = await peer.ask(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+        )
+        assert status == 100
+        assert (await peer.ask(b"body"))[2] == b"body"
+        await peer.close()
+
+
+async def test_who_is_refused_before_it_sends():
+    """Need not send, and the connection ends, because it may be sending all the same."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"POST /bad HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        assert (await peer.answer())[0] == 400
+        assert await peer.rest() == b""
+
+
+async def test_an_expectation_that_is_none():
+    """417 (RFC 9110 15.5.18)."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: the-best\r\nContent-Length: 0\r\n\r\n")
+        assert (await peer.answer())[0] == 417
+        assert await peer.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [(b"HTTP/1.0\r\n", "close"), (b"HTTP/1.0\r\nConnection: keep-alive\r\n", "keep-alive"),
+     (b"HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", "close"), (b"HTTP/1.1\r\nHost: x\r\n", None)],
+)  # fmt: skip
+async def test_who_keeps_the_connection(head: bytes, said: str | None):
+    """The version's default, unless the caller says otherwise."""
+    async with rig() as it:
+        peer = await it.connect()
+        _, fields, _ = await peer.ask(b"GET /echo " + head + b"\r\n")
+        assert fields.get("Connection") == said
+        if said == "close":
+            assert await peer.rest() == b""
+        await peer.close()
+
+
+@pytest.mark.parametrize("upgrade", [b"websocket", b"h2c"])
+async def test_no_other_protocol_is_spoken(upgrade: bytes):
+    """The request is answered as if it had not asked."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: " + upgrade + b"\r\n\r\n")
+        status, fields, _ = await peer.answer()
+        assert (status, "Upgrade" in fields) == (200, False)
+        await peer.close()
+
+
+async def test_head_is_answered_with_a_head():
+    """And the next answer is found behind it."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"HEAD /echo HTTP/1.1\r\nHost: x\r\n\r\n" + POST % (b"echo", 3, b"two"))
+        assert (await peer.answer())[1]["X-Method"] == "HEAD"
+        assert (await peer.answer())[2] == b"two"
+        await peer.close()
+
+
+async def test_an_answer_that_ends_the_connection():
+    """Says so."""
+    async with rig() as it:
+        peer = await it.connect()
+        assert (await peer.ask(POST % (b"close", 0, b"")))[1]["Connection"] == "close"
+        assert await peer.rest() == b""
+
+
+@pytest.mark.parametrize("path", [b"bug", b"unwritable"])
+async def test_a_defect(path: bytes):
+    """500, and whoever comes next is answered."""
+    async with rig() as it:
+        peer = await it.connect()
+        status, fields, _ = await peer.ask(POST % (path, 0, b""))
+        assert (status, "X-B" in fields) == (500, False)
+        assert (await peer.ask(POST % (b"echo", 3, b"two")))[2] == b"two"
+        await peer.close()
+
+
+async def test_a_caller_that_goes_ends_its_handler():
+    """At once."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(POST % (b"wait", 0, b""))
+        await it.handlers.entered.wait()
+        await peer.close()
+        async with asyncio.timeout(1):
+            while not it.handlers.told:  # noqa: ASYNC110 - the handler's end is nobody's event
+                await asyncio.sleep(0.01)
+        assert it.handlers.told == ["cancelled"]
+
+
+async def test_what_may_not_be_left_halfway_is_finished():
+    """Though its caller goes; the handler ends behind it."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(POST % (b"keep", 0, b""))
+        await it.handlers.entered.wait()
+        await peer.close()
+        await asyncio.sleep(0.05)
+        assert it.handlers.told == []
+        it.handlers.go.set()
+        await asyncio.sleep(0.05)
+        assert it.handlers.told == ["finished", "cancelled"]
+
+
+async def test_an_idle_connection_is_closed():
+    """Once it has been so for as long as connections are kept; one that never said a thing too."""
+    async with rig(keep_alive=0.2) as it:
+        used, silent = await it.connect(), await it.connect()
+        await used.ask(POST % (b"echo", 3, b"one"))
+        async with asyncio.timeout(2):
+            assert [await used.rest(), await silent.rest()] == [b"", b""]
+
+
+async def test_a_connection_in_use_is_not():
+    """However long its answer takes."""
+    async with rig(keep_alive=0.1) as it:
+        peer = await it.connect()
+        peer.send(POST % (b"wait", 0, b""))
+        await asyncio.sleep(0.4)
+        it.handlers.go.set()
+        assert (await peer.answer())[2] == b"waited"
+        await peer.close()
+
+
+async def test_a_replica_that_goes_closes_as_it_answers():
+    """So that the next request goes elsewhere."""
+    async with rig() as it:
+        peer = await it.connect()
+        await peer.ask(POST % (b"echo", 3, b"one"))
+        it.drain.begin(10)
+        assert (await peer.ask(POST % (b"echo", 3, b"two")))[1]["Connection"] == "close"
+        assert await peer.rest() == b""
+
+
+async def test_at_the_end_who_waits_still_is_cut_off():
+    """After the time that answers have to leave."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(POST % (b"wait", 0, b""))
+        await it.handlers.entered.wait()
+    assert it.handlers.told == ["cancelled"]
+    with contextlib.suppress(ConnectionError):
+        assert await peer.rest() == b""
+    await peer.close()
