@@ -35,13 +35,7 @@ def run(size: Size, directory: Path) -> Part:
     limits = {"connections": UPSTREAM_CONNECTIONS}
     with callmode_with(route, workers=workers, limits=limits)(directory / "crowd") as place:
         found = _measure(place, callers)
-    found = {
-        "callers": callers,
-        "workers": workers,
-        "source_addresses": SOURCES,
-        "files_a_process": allow_files(),
-        **found,
-    }
+    found |= {"callers": callers, "workers": workers, "source_addresses": SOURCES, "files_a_process": allow_files()}
     skipped = []
     if callers < CALLERS[size]:
         skipped.append(f"{CALLERS[size]} callers: a process may have {allow_files()} files here, so {callers} came")
@@ -55,8 +49,12 @@ def _measure(place: Place, callers: int) -> dict[str, float]:
     try:
         for number in range(LOADS):
             first = warm + 1 + number * each
-            options = {"connections": each, "calls": each, "ms": -1, "rate": RATE / LOADS, "limit": LIMIT_S}
-            loads.append(Load(place.port, place.path, first=first, sources=SOURCES, **options))
+            loads.append(
+                Load(
+                    place.port, place.path, connections=each, calls=each, first=first, ms=-1,
+                    sources=SOURCES, rate=RATE / LOADS, limit=LIMIT_S,
+                )
+            )  # fmt: skip
         place.wait(warm + callers)
         parked_after = time.monotonic() - begun
         settle(place.pids())

@@ -86,10 +86,14 @@ def measure(place: Place, callers: int) -> tuple[Figures, Curve]:
     parked, curve = warm_up(place, min(callers, WARM_UP)), [(0, 0)]
     empty, store_empty = memory_kib(*place.pids()), memory_kib(*place.store)
     loads, step = [], callers // STEPS
-    options = {"connections": step, "calls": step, "ms": -1, "rate": RATE, "limit": LIMIT_S, "mode": place.mode}
     try:
         for _ in range(STEPS):
-            loads.append(Load(place.port, place.path, first=parked + 1, **options))
+            loads.append(
+                Load(
+                    place.port, place.path, connections=step, calls=step, first=parked + 1, ms=-1,
+                    rate=RATE, limit=LIMIT_S, mode=place.mode,
+                )
+            )  # fmt: skip
             parked += step
             place.wait(parked)
             settle(place.pids())

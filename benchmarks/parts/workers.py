@@ -32,7 +32,7 @@ def run(size: Size, directory: Path) -> Part:
         origin = stack.enter_context(upstream())
         first = itertools.count(1, JOBS[size])
 
-        def opened(name: str, workers: int) -> functools.partial[Figures]:
+        def opened(workers: int) -> functools.partial[Figures]:
             store = stack.enter_context(store_server(directory / f"store-{workers}"))
             durable = {"url": store.url, "durability": "disk"}
             home = directory / f"callmode-{workers}"
@@ -40,7 +40,7 @@ def run(size: Size, directory: Path) -> Part:
             subject = Subject(lambda: gateway.pids, gateway.port, store)
             return functools.partial(_measured, subject, gateway, origin, JOBS[size], first)
 
-        subjects = {ONE: opened(ONE, 1), TWO: opened(TWO, 2)}
+        subjects = {ONE: opened(1), TWO: opened(2)}
         for each in subjects.values():
             each()
         rounds = interleaved(subjects, ROUNDS[size])
