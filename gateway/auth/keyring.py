@@ -83,7 +83,7 @@ class Keyring:
         `age`: which key of the ring, counted from the newest: what an older one hashed can only be compared.
         """
         message = b"".join(_framed(part) for part in (purpose, *parts))
-        return hmac.new(self._ring[age].hash, message, hashlib.sha256).hexdigest()
+        return hmac.digest(self._ring[age].hash, message, "sha256").hex()
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -52,18 +52,24 @@ def bearer_of(authorization: str | None) -> str | None:
     return token if token.isprintable() and " " not in token else None
 
 
-def identify(bearer: str | None, keyring: Keyring) -> Caller:
-    """Return who claims to call with `bearer`. Raises `CredentialMissing` without one.
-
-    A JWT's issuer and subject outlive its refreshes, so the same person keeps their jobs; any other token is its own
-    principal. Nothing is verified here.
-    """
+def required(bearer: str | None) -> str:
+    """Return `bearer`. Raises `CredentialMissing` where there is none."""
     if bearer is None:
         # RFC 9110 15.5.2: a 401 has to name the scheme.
         raise CredentialMissing(
             "send `Authorization: Bearer …`; it goes to the upstream as it is",
             headers=(("WWW-Authenticate", "Bearer"),),
         )
+    return bearer
+
+
+def identify(bearer: str | None, keyring: Keyring) -> Caller:
+    """Return who claims to call with `bearer`. Raises `CredentialMissing` without one.
+
+    A JWT's issuer and subject outlive its refreshes, so the same person keeps their jobs; any other token is its own
+    principal. Nothing is verified here.
+    """
+    bearer = required(bearer)
     claims = _claims(bearer)
     (principal, token), *former = (_hashed(bearer, claims, keyring, age) for age in range(len(keyring)))
     return Caller(principal, token, bearer, _subject(bearer, claims), tuple(former))

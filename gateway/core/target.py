@@ -8,6 +8,7 @@ in two ways is refused, and every other one goes on byte for byte, its escapes a
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -48,7 +49,7 @@ def parse_target(raw: str) -> Target:
         raise BadTarget("the target has a character that must be percent-encoded")
     if "#" in raw:
         raise BadTarget("a fragment is never sent")
-    absolute = _ABSOLUTE.fullmatch(raw)
+    absolute = None if raw.startswith("/") else _ABSOLUTE.fullmatch(raw)
     rest = absolute["rest"] if absolute else raw
     if absolute and not rest.startswith("/"):
         rest = f"/{rest}"  # RFC 9110 §4.2.3: an empty path is `/`
@@ -75,6 +76,7 @@ def trigger_path(target: Target, base_path: str) -> str | None:
     return next((path for path in (target.path, behind) if _TRIGGER.match(path)), None)
 
 
+@lru_cache(maxsize=1024)
 def _check_path(path: str) -> None:
     """Raise if `path` has two readings: once decoded, or to a server that knows path parameters or Windows."""
     if _BAD_ESCAPE.search(path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from gateway.auth.principal import Caller
 from gateway.caller.arguments import read_arguments
 from gateway.caller.choosing import Choice, choose
@@ -20,36 +23,38 @@ from gateway.web.log import note
 from gateway.web.request import Request
 from gateway.web.response import Response
 from gateway.web.routing import Destination, find
-from gateway.web.who import caller_of
+from gateway.web.who import bearer_for, caller_of
 from gateway.worker.callbacks import Callee
 from gateway.worker.intake import Accepted, Order
 
 
-async def call(request: Request) -> Response:
+def call(request: Request) -> Coroutine[Any, Any, Response]:
     """Handle a request to a route. Raises `Problem`."""
-    return await run(request, find(request.gateway.settings, request.raw_path, request.method))
+    return run(request, find(request.gateway.settings, request.raw_path, request.method))
 
 
 async def run(request: Request, destination: Destination) -> Response:
     """Have a call's job started and answer about it. Raises `Problem`."""
     gateway, route = request.gateway, destination.route
-    note(request, route=route.name)
+    request.notes = {"route": route.name}
     if gateway.drain.hurry:
         raise Draining("send it again: another replica will take it")
-    cors.belongs_to(request, route.cors)
+    request.origins = route.cors
     if request.method == "OPTIONS":
         return cors.preflight(request, route.methods)
     _check_method(request, destination)
-    caller = caller_of(request)
+    # Who calls matters to records only; without one, all that is needed is what goes upstream.
+    caller = caller_of(request) if route.policy.track else None
+    bearer = bearer_for(request)
     arguments = read_arguments(
         destination.method, destination.query, await read_body(request), request.headers.get("Content-Type")
     )
     choice = choose(orders.said(request, destination, arguments), route.policy)
-    if route.policy.track:
+    if caller is not None:
         return await _follow(request, orders.order(request, destination, caller, arguments, choice), caller, choice)
     if destination.chosen_id is not None:
         raise BadRequest("this route keeps no records (track: off), so no job of it has an id")
-    return await relay.forget(request, orders.start(request, destination, arguments), caller, route.policy)
+    return await relay.forget(request, orders.start(request, destination, arguments), bearer, route.policy)
 
 
 async def _follow(request: Request, order: Order, caller: Caller, choice: Choice) -> Response:
@@ -109,6 +114,6 @@ def _check_method(request: Request, destination: Destination) -> None:
     if destination.method not in destination.route.methods:
         allow = ", ".join(sorted({*destination.route.methods, "OPTIONS"}))
         raise MethodNotAllowed(f"this route takes {allow}", headers=(("Allow", allow),))
-    purpose = f"{request.headers.get('Sec-Purpose', '')} {request.headers.get('Purpose', '')}"
-    if "prefetch" in purpose.lower():
-        raise PrefetchRefused
+    for name in ("Sec-Purpose", "Purpose"):
+        if "prefetch" in request.headers.get(name, "").lower():
+            raise PrefetchRefused

@@ -114,7 +114,7 @@ class Connection(BaseProtocol):
             self._interrupt(self._task)
 
     def _interrupt(self, task: asyncio.Task[None]) -> None:
-        kept = None if self._in_hand is None else self._in_hand.kept
+        kept = None if self._in_hand is None else self._in_hand.keeping
         if kept is not None and kept.entered:
             kept.deferred = True
             self._server.keep(task)

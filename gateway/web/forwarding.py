@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from multidict import CIMultiDictProxy
 
@@ -37,36 +38,41 @@ _OF_PROXIES = (
 )
 
 
+_OWN = (("Accept", "*/*"), ("Accept-Encoding", "identity"))
+
 _DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
 """Codings that aiohttp takes off a request's body: what goes upstream is plain, and must not be called otherwise."""
 
 
 def upstream_headers(headers: CIMultiDictProxy[str], content_type: str | None) -> Headers:
     """Return the fields that a start carries upstream, without its credential."""
+    passed = [(str(name), _as_sent(value)) for name, value in headers.items() if _passes(name)]
+    if "Connection" in headers or "Content-Encoding" in headers:
+        stopped = _stopped(headers)
+        passed = [field for field in passed if field[0].lower() not in stopped]
+    own = _OWN if content_type is None else (*_OWN, ("Content-Type", content_type))
+    return (*own, *passed)
+
+
+def _stopped(headers: CIMultiDictProxy[str]) -> set[str]:
+    """Return the names that this request's own fields take out."""
     named = {token.strip().lower() for value in headers.getall("Connection", ()) for token in value.split(",")}
     if headers.get("Content-Encoding", "").lower() in _DECODED:
         named.add("content-encoding")
-    passed = [(str(name), _as_sent(value)) for name, value in headers.items() if _passes(name.lower(), named)]
-    own = [("Accept", "*/*"), ("Accept-Encoding", "identity")]
-    if content_type is not None:
-        own.append(("Content-Type", content_type))
-    return (*own, *passed)
+    return named
 
 
 def _as_sent(value: str) -> str:
     """Return a field's bytes as latin-1 text: aiohttp reads them as UTF-8, with what is none escaped."""
-    return value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def _passes(name: str, named_by_connection: set[str]) -> bool:
+@lru_cache(maxsize=1024)
+def _passes(name: str) -> bool:
+    """Whether a field of this name may pass; names are few, and come with every request."""
+    name = name.lower()
     # Some servers read `_` in a name as `-`: a twin of a field that was checked here.
-    return not (
-        name in _HOP_BY_HOP
-        or name in _OF_THE_GATEWAY
-        or name in named_by_connection
-        or "_" in name
-        or name.startswith(_OF_PROXIES)
-    )
+    return not (name in _HOP_BY_HOP or name in _OF_THE_GATEWAY or "_" in name or name.startswith(_OF_PROXIES))
 
 
 def origin(

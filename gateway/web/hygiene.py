@@ -21,6 +21,8 @@ CONTROL = (
 HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
+_VERSIONS = (HttpVersion11, HttpVersion10)
+
 _MAX_FIELDS = 32 * 1024
 """Bytes of all names and values together: each is bounded by the parser, their sum is not (RFC 6585 5)."""
 
@@ -28,22 +30,18 @@ _MAX_FIELDS = 32 * 1024
 def check(request: Request) -> None:
     """Raise `HeadersTooLarge`, or `AmbiguousHeader` or `BadRequest` where the request could be read in two ways."""
     fields, headers = request.raw_headers, request.headers
-    size, names = 0, set()
-    for name, value in fields:
-        size += len(name) + len(value)
-        names.add(name.lower())
-    if size > _MAX_FIELDS:
+    if sum([len(name) + len(value) for name, value in fields]) > _MAX_FIELDS:
         raise HeadersTooLarge(f"all fields together may have {_MAX_FIELDS} bytes", headers=(("Connection", "close"),))
-    if len(names) < len(fields):
+    if len({name.lower() for name, _ in fields}) < len(fields):
         _check_repeated(headers)
-    if request.version not in {HttpVersion10, HttpVersion11}:
+    if request.version not in _VERSIONS:
         # aiohttp reads any version as 1.1; whoever sent another meant another framing.
         raise BadRequest("HTTP/1.1 and HTTP/1.0 are spoken here")
     host = headers.get("Host")
     if host is not None and not _is_host(host):
         # Job URLs begin with it.
         raise BadRequest("`Host` is no host and port")
-    if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+    if "Transfer-Encoding" in headers and headers["Transfer-Encoding"].strip().lower() != "chunked":
         # RFC 9112 6.1: what is not understood is not to be guessed; aiohttp would leave `gzip` in the body.
         raise BadRequest("`Transfer-Encoding` may be `chunked`")
 

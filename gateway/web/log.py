@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import structlog
+from structlog.typing import FilteringBoundLogger
 
 from gateway.core.job import Job
 from gateway.web.request import Request
-
-_log = structlog.get_logger("access")
 
 
 def note(request: Request, *, job: Job | None = None, **fields: object) -> None:
@@ -27,10 +25,10 @@ def note(request: Request, *, job: Job | None = None, **fields: object) -> None:
         )
 
 
-def log_access(request: Request, status: int | None, seconds: float) -> None:
+def log_access(log: FilteringBoundLogger, request: Request, status: int | None, seconds: float) -> None:
     """Write the line, without the query, which may hold anything. `status`: None if the caller went unanswered."""
     path = request.path
-    _log.info(
+    log.info(
         "request",
         method=request.method,
         path=path if path.isprintable() else ascii(path),

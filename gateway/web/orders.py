@@ -9,6 +9,7 @@ from gateway.core.errors import BadCallback, BadRequest, CancelUnavailable
 from gateway.core.jobs_api import start_request
 from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.core.policy import SECOND, Policy
+from gateway.core.preferences import Preferences
 from gateway.core.preferences import parse as parse_preferences
 from gateway.core.reach import stoppable
 from gateway.core.start import StartRequest
@@ -19,18 +20,20 @@ from gateway.web.routing import Destination
 from gateway.worker.intake import Order
 
 _MAX_KEY = 255
+_NO_WISH = Preferences()
 _MAX_DIGITS = 10
 
 
 def said(request: Request, destination: Destination, arguments: Arguments) -> Said:
     """Return everything in a request that speaks of its mode."""
     headers = request.headers
+    wishes = headers.getall("Prefer", ())
     return Said(
         prefix=destination.mode,
         header=headers.get("Call-Mode"),
         argument=arguments.call_mode,
         accept=", ".join(headers.getall("Accept", ())),
-        preferences=parse_preferences(headers.getall("Prefer", ()), max_wait=destination.route.policy.wait // 1000),
+        preferences=parse_preferences(wishes, max_wait=destination.route.policy.wait // 1000) if wishes else _NO_WISH,
         on_timeout=headers.get("Call-On-Timeout"),
     )
 

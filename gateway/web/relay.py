@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.auth.principal import Caller
 from gateway.core import events as e
 from gateway.core.errors import BadRequest, UpstreamAmbiguous
 from gateway.core.job import Outcome
@@ -16,18 +15,18 @@ from gateway.web.request import Request
 from gateway.web.response import Response
 
 
-async def forget(request: Request, start: StartRequest, caller: Caller, policy: Policy) -> Response:
+async def forget(request: Request, start: StartRequest, bearer: str | None, policy: Policy) -> Response:
     """Send the start and answer as the upstream did. Raises `UpstreamAmbiguous`, `BadRequest`."""
     if "Idempotency-Key" in request.headers:
         raise BadRequest("this route keeps no records (track: off), so it cannot honour an Idempotency-Key")
     gateway = request.gateway
     note(request, mode="forget", tracked=False)
     # Who forgets may well go without waiting for the answer: the start is sent all the same.
-    with request.kept:
+    with request.kept():
         event = await gateway.upstream.start(
             start,
             policy.upstream_mode,
-            caller.bearer,
+            bearer,
             timeout=start_timeout(policy.upstream_mode, policy),
             max_idle=policy.start_max_idle,
         )

@@ -19,8 +19,8 @@ class Request:
     """One request. Times are seconds of the loop's clock."""
 
     __slots__ = (
-        "_connection", "_message", "begun", "gateway", "headers", "id", "kept", "method", "notes", "origins", "payload",
-        "raw_path", "wants_continue",
+        "_connection", "_message", "begun", "gateway", "headers", "id", "keeping", "method", "notes", "origins",
+        "payload", "raw_path", "wants_continue",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> None:
@@ -36,7 +36,8 @@ class Request:
         self.begun = connection.now()
         self.id = ""
         """The `{id}` in the path of the route that was taken."""
-        self.kept = Kept(self)
+        self.keeping: Kept | None = None
+        """What its handler does whether or not its caller goes, if anything."""
         self.notes: dict[str, object] | None = None
         """What the access log is to say of it; see `log.note`."""
         self.origins: frozenset[str] | None = None
@@ -109,6 +110,11 @@ class Request:
             self.wants_continue = False
             self._connection.tell_to_continue()
 
+    def kept(self) -> Kept:
+        """Return a block in which the handler goes on though its caller goes."""
+        self.keeping = Kept()
+        return self.keeping
+
     @property
     def connection(self) -> Connection:
         """What it came on, for who writes the answer piece by piece."""
@@ -116,15 +122,14 @@ class Request:
 
 
 class Kept:
-    """While this is entered, the handler of a request goes on though its caller goes: `with request.kept:`.
+    """While this is entered, the handler of a request goes on though its caller goes: `with request.kept():`.
 
     Whoever has gone meanwhile is known at the end of the block, as the cancellation that it was.
     """
 
-    __slots__ = ("_request", "deferred", "entered")
+    __slots__ = ("deferred", "entered")
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
+    def __init__(self) -> None:
         self.entered = False
         self.deferred = False
         """The caller went within the block."""

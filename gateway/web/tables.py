@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote
 
 from gateway.core.errors import MethodNotAllowed, NotATrigger
@@ -79,12 +80,12 @@ _ADMIN: Table = {
 def data_port() -> Front:
     """Return what answers the data port."""
 
-    async def route(request: Request) -> Response:
+    def route(request: Request) -> Coroutine[Any, Any, Response]:
         path = request.escaped_path
         methods = _found(_DATA, request, path) if path.startswith(_RESERVED) else None
         handler = None if methods is None else methods.get(request.method) or methods.get(_ANY)
         # Everything else is a call, whose path is judged as it came over the wire.
-        return await (handler or calls.call)(request)
+        return (handler or calls.call)(request)
 
     return front(route)
 
@@ -92,7 +93,7 @@ def data_port() -> Front:
 def admin_port() -> Front:
     """Return what answers the admin port."""
 
-    async def route(request: Request) -> Response:
+    def route(request: Request) -> Coroutine[Any, Any, Response]:
         operators.check_operator(request)
         methods = _found(_ADMIN, request, request.escaped_path)
         if methods is None:
@@ -100,7 +101,7 @@ def admin_port() -> Front:
         handler = methods.get(request.method)
         if handler is None:
             raise MethodNotAllowed(headers=(("Allow", _listed(methods)),))
-        return await handler(request)
+        return handler(request)
 
     return front(route)
 

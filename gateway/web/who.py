@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.auth.principal import Caller, anonymous, bearer_of, identify
+from gateway.auth.principal import Caller, anonymous, bearer_of, identify, required
 from gateway.web.request import Request
 
 
@@ -12,6 +12,13 @@ def caller_of(request: Request) -> Caller:
     if gateway.own_credential:
         return anonymous(gateway.keyring)
     return identify(bearer_of(request.headers.get("Authorization")), gateway.keyring)
+
+
+def bearer_for(request: Request) -> str | None:
+    """Return the bearer that a request goes upstream with; None under the gateway's own. Raises `CredentialMissing`."""
+    if request.gateway.own_credential:
+        return None
+    return required(bearer_of(request.headers.get("Authorization")))
 
 
 def caller_if_said(request: Request) -> Caller | None:

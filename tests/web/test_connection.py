@@ -61,7 +61,7 @@ class Handlers:
 
     async def keep(self, request: Request) -> Response:
         """Do what may not be left halfway."""
-        with request.kept:
+        with request.kept():
             await self.wait(request)
             self.told.append("finished")
         self.told.append("went on")
