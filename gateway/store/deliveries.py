@@ -8,10 +8,11 @@ from functools import cached_property
 from gateway.core.delivery import MOST_OF_A_JOB, SPAN, Delivery, DeliveryState
 from gateway.core.ids import PARTITIONS, partition_of
 from gateway.store.codec import decode_delivery, encode
-from gateway.store.edge import mapped, readable, text
+from gateway.store.edge import readable
 from gateway.store.port import Attached, Cursor, DeadLetters, DeliveryRow, Saved
-from gateway.store.scripts import Argument, Script
+from gateway.store.scripts import Script
 from gateway.store.verbs import Verbs
+from gateway.store.wire.client import Argument, Command, checked
 
 _DEAD = (DeliveryState.FAILED, DeliveryState.DISABLED)
 
@@ -37,8 +38,7 @@ class DeliveryVerbs(Verbs):
         arguments: list[Argument] = [
             delivery.id, follower, revision, encode(delivery), delivery.revision, keep, delivery.state.value, now,
         ]  # fmt: skip
-        with mapped():
-            answer = await self._save_delivery(self._rows_of(delivery, follower), arguments)
+        answer = await self._save_delivery(self._rows_of(delivery, follower), arguments)
         return Saved(answer.decode())
 
     async def redeliver(self, delivery: Delivery, revision: int, follower: str, *, keep: int) -> Saved:
@@ -47,8 +47,7 @@ class DeliveryVerbs(Verbs):
             delivery.id, follower, revision, encode(delivery), delivery.revision, keep,
             self._keys.followed(partition_of(delivery.id), ""),
         ]  # fmt: skip
-        with mapped():
-            answer = await self._redeliver(self._rows_of(delivery, follower), arguments)
+        answer = await self._redeliver(self._rows_of(delivery, follower), arguments)
         return Saved(answer.decode())
 
     def _rows_of(self, delivery: Delivery, follower: str) -> list[str]:
@@ -74,37 +73,32 @@ class DeliveryVerbs(Verbs):
             name.tombstone(job_id),
             name.deliveries(job_id),
         ]
-        with mapped():
-            answer = await self._attach(keys, [delivery.id, follower, encode(delivery), SPAN, MOST_OF_A_JOB])
+        answer = await self._attach(keys, [delivery.id, follower, encode(delivery), SPAN, MOST_OF_A_JOB])
         return readable(decode_delivery, answer[1]) if len(answer) == 2 else Attached(answer[0].decode())
 
     async def deliveries(self, job_id: str) -> list[Delivery]:
         """See the port."""
-        with mapped():
-            members = await self._redis.smembers(self._keys.deliveries(job_id))
-            ids = [member.decode() for member in members if isinstance(member, bytes)]
-        found = await self._records(ids)
+        members = await self._redis.execute("SMEMBERS", self._keys.deliveries(job_id))
+        found = await self._records([member.decode() for member in members])
         return sorted(found, key=lambda delivery: (delivery.created, delivery.id))
 
     async def read_delivery(self, delivery_id: str) -> DeliveryRow | None:
         """See the port."""
-        with mapped():
-            record, follower = await self._redis.hmget(self._keys.delivery(delivery_id), ["rec", "fol"])
-        if not isinstance(record, bytes):
+        record, follower = await self._redis.execute("HMGET", self._keys.delivery(delivery_id), "rec", "fol")
+        if record is None:
             return None
-        return DeliveryRow(readable(decode_delivery, record), None if follower is None else text(follower))
+        return DeliveryRow(readable(decode_delivery, record), None if follower is None else follower.decode())
 
     async def dead_letters(self, state: DeliveryState, *, limit: int, after: Cursor | None = None) -> DeadLetters:
         """See the port. Each partition is asked for as many as are wanted in all, since all of them may be there."""
-        with mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for partition in range(PARTITIONS):
-                    key = self._keys.dead(partition, state)
-                    if after is not None:
-                        pipe.zrevrangebyscore(key, after[0], after[0], withscores=True)
-                    below = "+inf" if after is None else f"({after[0]}"
-                    pipe.zrevrangebyscore(key, below, "-inf", start=0, num=limit, withscores=True)
-                answers = await pipe.execute()
+        commands: list[Command] = []
+        for partition in range(PARTITIONS):
+            key = self._keys.dead(partition, state)
+            if after is not None:
+                commands.append(("ZREVRANGEBYSCORE", key, after[0], after[0], "WITHSCORES"))
+            below = "+inf" if after is None else f"({after[0]}"
+            commands.append(("ZREVRANGEBYSCORE", key, below, "-inf", "WITHSCORES", "LIMIT", 0, limit))
+        answers = checked(await self._redis.each(commands))
         places = sorted(_standing(answers), reverse=True)
         page = [place for place in places if after is None or place < after][:limit]
         found = await self._records([delivery_id for _, delivery_id in page])
@@ -112,30 +106,24 @@ class DeliveryVerbs(Verbs):
 
     async def _records(self, ids: Sequence[str]) -> list[Delivery]:
         """Return what is still kept of these, in their order."""
-        with mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for delivery_id in ids:
-                    pipe.hget(self._keys.delivery(delivery_id), "rec")
-                records = await pipe.execute() if ids else []
+        records = checked(await self._redis.each([("HGET", self._keys.delivery(row), "rec") for row in ids]))
         return [readable(decode_delivery, record) for record in records if record is not None]
 
     async def silence(self, receiver: str, *, keep: int) -> None:
         """See the port."""
-        with mapped():
-            await self._redis.set(self._keys.silent(receiver), b"1", px=keep)
+        await self._redis.execute("SET", self._keys.silent(receiver), b"1", "PX", keep)
 
     async def is_silent(self, receiver: str) -> bool:
         """See the port."""
-        with mapped():
-            return bool(await self._redis.exists(self._keys.silent(receiver)))
+        return bool(await self._redis.execute("EXISTS", self._keys.silent(receiver)))
 
     async def unsilence(self, receiver: str) -> None:
         """See the port."""
-        with mapped():
-            await self._redis.delete(self._keys.silent(receiver))
+        await self._redis.execute("DEL", self._keys.silent(receiver))
 
 
-def _standing(answers: Sequence[Sequence[tuple[bytes, float]]]) -> Iterator[Cursor]:
+def _standing(answers: Sequence[Sequence[bytes]]) -> Iterator[Cursor]:
+    """Yield where each member stands; an answer names each with its score after it."""
     for answer in answers:
-        for member, score in answer:
+        for member, score in zip(answer[::2], answer[1::2], strict=True):
             yield int(score), member.decode()

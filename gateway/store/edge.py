@@ -1,4 +1,4 @@
-"""The edge to the client library: whatever it raises is one condition to all above, and what it returns is bytes."""
+"""The edge to what is not ours: redis-py, which raises errors of its own, and records that another version wrote."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ T = TypeVar("T")
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Raise `StoreDown` for what the client raises of a server that is away, or cannot serve."""
+    """Raise `StoreDown` for what redis-py raises of a server that is away, or cannot serve."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreDown(f"{type(error).__name__}: {error}") from error
+    except RuntimeError as error:
+        if "handler is closed" not in str(error):
+            raise
+        # uvloop's word for a connection that was cut just before something was sent.
+        raise StoreDown("the connection was closed") from error
 
 
-def readable(decode: Callable[[bytes], T], record: bytes | str) -> T:
+def readable(decode: Callable[[bytes], T], record: bytes) -> T:
     """Return what `record` says. Raises `StoreDown` for one that only another version can read."""
     try:
-        return decode(raw(record))
+        return decode(record)
     except Unreadable as error:
         raise StoreDown(f"a record cannot be read: {error}") from error
 
@@ -39,17 +44,6 @@ def reads(decode: Callable[[bytes], object], record: bytes | None) -> bool:
         return False
 
 
-def raw(value: bytes | str) -> bytes:
-    """Return a reply's bytes: the client's types leave open whether it decodes them."""
-    assert isinstance(value, bytes), "the client must not decode responses"
-    return value
-
-
-def maybe(value: bytes | str | None) -> bytes | None:
-    """Return the bytes of a reply that may be none."""
-    return None if value is None else raw(value)
-
-
 def text(value: bytes | str | None) -> str:
-    """Return a reply's text; a few commands the client decodes whatever it was told."""
+    """Return the text of what redis-py says; a few things it decodes whatever it was told."""
     return value.decode() if isinstance(value, bytes) else value or ""

@@ -9,10 +9,11 @@ from gateway.core.delivery import SPAN
 from gateway.core.ids import partition_of
 from gateway.core.job import Job
 from gateway.store.codec import decode_delivery, decode_job, encode
-from gateway.store.edge import mapped, maybe, readable, reads, text
+from gateway.store.edge import readable, reads
 from gateway.store.port import Created, Gone, Held, Holder, KeyTaken, NewJob, Save, Saved, SavedEnd
-from gateway.store.scripts import Argument, Script
+from gateway.store.scripts import Script
 from gateway.store.verbs import Verbs, flag
+from gateway.store.wire.client import Argument, checked
 
 
 class JobVerbs(Verbs):
@@ -49,8 +50,7 @@ class JobVerbs(Verbs):
             new.key_keep or keep, flag(new.joins), self._keys.job_prefix(job.id),
             self._keys.join_prefix(job.id),
         ]  # fmt: skip
-        with mapped():
-            answer = await self._create(keys, arguments)
+        answer = await self._create(keys, arguments)
         match answer[0]:
             case b"created":
                 return Created()
@@ -61,56 +61,47 @@ class JobVerbs(Verbs):
 
     async def holder(self, key: str, partition: int) -> Holder | None:
         """See the port."""
-        with mapped():
-            job_id, fingerprint = await self._redis.hmget(self._keys.idempotency(partition, key), ["id", "print"])
+        job_id, fingerprint = await self._redis.execute("HMGET", self._keys.idempotency(partition, key), "id", "print")
         if job_id is None or fingerprint is None:
             return None
-        return Holder(text(job_id), text(fingerprint))
+        return Holder(job_id.decode(), fingerprint.decode())
 
     async def read(self, job_id: str) -> Job | Gone:
         """See the port."""
-        with mapped():
-            record = await self._redis.hget(self._keys.job(job_id), "rec")
-            if record is None:
-                buried = await self._redis.exists(self._keys.tombstone(job_id))
-                return Gone.TOMBSTONE if buried else Gone.NEVER
+        record = await self._redis.execute("HGET", self._keys.job(job_id), "rec")
+        if record is None:
+            buried = await self._redis.execute("EXISTS", self._keys.tombstone(job_id))
+            return Gone.TOMBSTONE if buried else Gone.NEVER
         return readable(decode_job, record)
 
     async def missing(self, job_ids: Sequence[str]) -> set[str]:
         """See the port."""
-        with mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for job_id in job_ids:
-                    pipe.exists(self._keys.job(job_id))
-                answers = await pipe.execute()
+        answers = checked(await self._redis.each([("EXISTS", self._keys.job(job_id)) for job_id in job_ids]))
         return {job_id for job_id, there in zip(job_ids, answers, strict=True) if not there}
 
     async def buried(self, job_id: str) -> str | None:
         """See the port."""
-        with mapped():
-            principal = await self._redis.get(self._keys.tombstone(job_id))
-        return None if principal is None else text(principal)
+        principal = await self._redis.execute("GET", self._keys.tombstone(job_id))
+        return None if principal is None else principal.decode()
 
     async def read_body(self, job_id: str) -> bytes | None:
         """See the port."""
-        with mapped():
-            return maybe(await self._redis.get(self._keys.body(job_id)))
+        body: bytes | None = await self._redis.execute("GET", self._keys.body(job_id))
+        return body
 
     async def read_credential(self, job_id: str) -> bytes | None:
         """See the port."""
-        with mapped():
-            return maybe(await self._redis.hget(self._keys.job(job_id), "cred"))
+        sealed: bytes | None = await self._redis.execute("HGET", self._keys.job(job_id), "cred")
+        return sealed
 
     async def offer_credential(self, job_id: str, sealed: bytes) -> bool:
         """See the port."""
-        with mapped():
-            return bool(await self._offer([self._keys.job(job_id)], [sealed]))
+        return bool(await self._offer([self._keys.job(job_id)], [sealed]))
 
     async def save(self, save: Save, follower: str) -> Saved | SavedEnd:
         """See the port."""
         keys, arguments = self._save_call(save, follower)
-        with mapped():
-            answer = await self._save(keys, arguments)
+        answer = await self._save(keys, arguments)
         if isinstance(answer, bytes):
             return Saved(answer.decode())
         # Unreadable ones are left to a replica that can read them, as anywhere.
@@ -140,5 +131,4 @@ class JobVerbs(Verbs):
 
     async def erase(self, job_id: str) -> bool:
         """See the port."""
-        with mapped():
-            return bool(await self._erase([self._keys.job(job_id), self._keys.body(job_id)], []))
+        return bool(await self._erase([self._keys.job(job_id), self._keys.body(job_id)], []))

@@ -9,11 +9,12 @@ from typing import Any
 
 from gateway.core.ids import partition_of
 from gateway.store.codec import decode_delivery, decode_job
-from gateway.store.edge import mapped, readable, reads
+from gateway.store.edge import readable, reads
 from gateway.store.port import Beat, Row, Stored
 from gateway.store.requests import requests_in
-from gateway.store.scripts import Argument, Script
+from gateway.store.scripts import Script
 from gateway.store.verbs import Verbs, flag
+from gateway.store.wire.client import Argument, checked
 
 _TAKE_BATCH = 500
 """Rows taken over in one pipeline."""
@@ -37,23 +38,20 @@ class LeaseVerbs(Verbs):
     async def beat(self, incarnation: str, *, join: bool = False) -> Beat:
         """See the port."""
         now = "" if self._now is None else self._now()
-        with mapped():
-            answer = await self._beat([self._keys.replicas], [incarnation, self._settings.granted, flag(join), now])
+        answer = await self._beat([self._keys.replicas], [incarnation, self._settings.granted, flag(join), now])
         dead = tuple(name.decode() for name in answer[2])
         following = int(float(answer[3])) if answer[3] else None
         return Beat(int(answer[0]), bool(answer[1]), dead, next=following, living=answer[4])
 
     async def incarnations(self) -> list[str]:
         """See the port."""
-        with mapped():
-            members = await self._redis.zrange(self._keys.replicas, 0, -1)
-        return [member.decode() for member in members if isinstance(member, bytes)]
+        members = await self._redis.execute("ZRANGE", self._keys.replicas, 0, -1)
+        return [member.decode() for member in members]
 
     async def leave(self, incarnation: str) -> None:
         """See the port."""
-        with mapped():
-            # Only one that is remembered: what has been forgotten has nothing left for others to take over.
-            await self._leave([self._keys.replicas], [incarnation, self._keys.leaving])
+        # Only one that is remembered: what has been forgotten has nothing left for others to take over.
+        await self._leave([self._keys.replicas], [incarnation, self._keys.leaving])
 
     async def take_over(self, dead: str, follower: str) -> AsyncIterator[list[Row]]:
         """See the port.
@@ -70,11 +68,7 @@ class LeaseVerbs(Verbs):
     async def _stretches(self, dead: str, follower: str) -> list[list[str]]:
         """Return the sets in which `dead` has rows, beginning at `follower`'s own place, in stretches of a batch."""
         keys = self._keys.all_followed(dead)
-        with mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.scard(key)
-                sizes = await pipe.execute()
+        sizes = checked(await self._redis.each([("SCARD", key) for key in keys]))
         filled = [(key, size) for key, size in zip(keys, sizes, strict=True) if size]
         place = zlib.crc32(follower.encode()) % max(1, len(filled))
         stretches: list[list[str]] = []
@@ -88,21 +82,13 @@ class LeaseVerbs(Verbs):
         return stretches
 
     async def _rows_in(self, keys: list[str]) -> list[str]:
-        with mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.smembers(key)
-                members = await pipe.execute()
+        members = checked(await self._redis.each([("SMEMBERS", key) for key in keys]))
         return [row_id.decode() for each in members for row_id in each]
 
     async def _takeable(self, ids: list[str]) -> list[str]:
         """Return `ids` without the rows that this version cannot read: they are left for a replica that can."""
-        with mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for row_id in ids:
-                    pipe.hget(self._keys.job(row_id), "rec")
-                    pipe.hget(self._keys.delivery(row_id), "rec")
-                records = await pipe.execute()
+        rows = [name for row_id in ids for name in (self._keys.job(row_id), self._keys.delivery(row_id))]
+        records = checked(await self._redis.each([("HGET", row, "rec") for row in rows]))
         return [
             row_id
             for row_id, job, delivery in zip(ids, records[::2], records[1::2], strict=True)
@@ -110,8 +96,7 @@ class LeaseVerbs(Verbs):
         ]
 
     async def _take_batch(self, ids: list[str], dead: str, follower: str) -> list[Row]:
-        with mapped():
-            answers = await self._take.each([self._take_call(row_id, dead, follower) for row_id in ids])
+        answers = await self._take.each([self._take_call(row_id, dead, follower) for row_id in ids])
         return [_row(answer) for answer in answers if answer is not None]
 
     def _take_call(self, row_id: str, dead: str, follower: str) -> tuple[list[str], list[Argument]]:
@@ -126,13 +111,9 @@ class LeaseVerbs(Verbs):
 
     async def forget(self, dead: str) -> None:
         """See the port. One that still has rows, if only such as this version cannot read, stays remembered."""
-        with mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in self._keys.all_followed(dead):
-                    pipe.exists(key)
-                left = await pipe.execute()
-            if not any(left):
-                await self._redis.zrem(self._keys.replicas, dead)
+        left = checked(await self._redis.each([("EXISTS", key) for key in self._keys.all_followed(dead)]))
+        if not any(left):
+            await self._redis.execute("ZREM", self._keys.replicas, dead)
 
 
 def _row(answer: list[Any]) -> Row:

@@ -18,6 +18,7 @@ from gateway.store.edge import mapped, readable, text
 from gateway.store.port import Canceling, Gone, Hint, Left, Requests, Wake
 from gateway.store.scripts import Script
 from gateway.store.verbs import Verbs
+from gateway.store.wire.client import checked
 
 
 class RequestVerbs(Verbs):
@@ -42,38 +43,31 @@ class RequestVerbs(Verbs):
     async def request_cancel(self, job_id: str, share: int = 0) -> Canceling:
         """See the port."""
         keys = [self._keys.job(job_id), self._keys.tombstone(job_id)]
-        with mapped():
-            answer = await self._cancel(keys, [job_id, share, self._keys.wake])
+        answer = await self._cancel(keys, [job_id, share, self._keys.wake])
         return Canceling(answer.decode())
 
     async def give_verdict(self, job_id: str, verdict: Verdict) -> bool:
         """See the port."""
-        with mapped():
-            return bool(await self._verdict([self._keys.job(job_id)], [job_id, encode(verdict), self._keys.wake]))
+        return bool(await self._verdict([self._keys.job(job_id)], [job_id, encode(verdict), self._keys.wake]))
 
     async def requests(self, job_ids: Sequence[str]) -> dict[str, Requests]:
         """See the port."""
-        with mapped():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for job_id in job_ids:
-                    pipe.hmget(self._keys.job(job_id), ["cancel", "verdict"])
-                answers = await pipe.execute()
+        commands = [("HMGET", self._keys.job(job_id), "cancel", "verdict") for job_id in job_ids]
+        answers = checked(await self._redis.each(commands))
         asked = {job_id: requests_in(*answer) for job_id, answer in zip(job_ids, answers, strict=True)}
         return {job_id: requests for job_id, requests in asked.items() if requests != Requests()}
 
     async def watch(self, job_id: str, watcher: str) -> Job | Gone:
         """See the port."""
         keys = [self._keys.job(job_id), self._keys.watchers(job_id), self._keys.tombstone(job_id)]
-        with mapped():
-            answer = await self._watch(keys, [watcher])
+        answer = await self._watch(keys, [watcher])
         if len(answer) == 1:
             return Gone.TOMBSTONE if answer[0] else Gone.NEVER
         return readable(decode_job, answer[1])
 
     async def announce(self, event: str, hint: Hint, *, keep: int) -> bool:
         """See the port."""
-        with mapped():
-            return bool(await self._announce([self._keys.hint(event)], [encode(hint), self._keys.hints, keep]))
+        return bool(await self._announce([self._keys.hint(event)], [encode(hint), self._keys.hints, keep]))
 
     async def wakes(self, watcher: str) -> AsyncIterator[Wake]:
         """See the port. Ends with `StoreDown` when the connection does, or when it is dead; call it again."""

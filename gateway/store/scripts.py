@@ -12,11 +12,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import redis.asyncio as redis
-from redis.exceptions import NoScriptError
+from gateway.store.port import StoreDown
+from gateway.store.wire.client import Argument, Client, checked
+from gateway.store.wire.errors import Refused
 
-Argument = bytes | str | int
-"""What a script is given."""
 Call = tuple[Sequence[str], Sequence[Argument]]
 """Keys, all of one partition, and arguments."""
 
@@ -35,26 +34,35 @@ def into_reserve(text: str) -> str:
 class Script:
     """One script, on one client."""
 
-    def __init__(self, client: redis.Redis, text: str) -> None:
+    def __init__(self, client: Client, text: str) -> None:
         self._client = client
         self._text = text
         self._hash = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        """Run the script once; return what it returns."""
+        """Run the script once; return what it returns. Raises `StoreDown`."""
         try:
-            return await self._client.evalsha(self._hash, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await self._client.eval(self._text, len(keys), *keys, *arguments)
+            return await self._client.execute("EVALSHA", self._hash, len(keys), *keys, *arguments)
+        except Refused as error:
+            if error.code != "NOSCRIPT":
+                raise
+            unknown = error
+        return await self._whole(keys, arguments, unknown)
 
     async def each(self, calls: Sequence[Call]) -> list[Any]:
-        """Run the script once for each of `calls`, sent together; return the answers in order."""
-        async with self._client.pipeline(transaction=False) as pipe:
-            for keys, arguments in calls:
-                pipe.evalsha(self._hash, len(keys), *keys, *arguments)
-            answers: list[Any] = await pipe.execute(raise_on_error=False)
-        # Servers that did not know it: the first call tells each of them, what failed otherwise fails again.
-        return [
-            await self(*call) if isinstance(answer, Exception) else answer
-            for call, answer in zip(calls, answers, strict=True)
-        ]
+        """Run the script once for each of `calls`, sent together; return the answers in order. Raises `StoreDown`."""
+        answers = await self._client.each(
+            [("EVALSHA", self._hash, len(keys), *keys, *arguments) for keys, arguments in calls]
+        )
+        # Servers that did not know it: the first call tells each of them.
+        for index, answer in enumerate(answers):
+            if isinstance(answer, Refused) and answer.code == "NOSCRIPT":
+                answers[index] = await self._whole(*calls[index], answer)
+        return checked(answers)
+
+    async def _whole(self, keys: Sequence[str], arguments: Sequence[Argument], unknown: Refused) -> Any:
+        try:
+            return await self._client.execute("EVAL", self._text, len(keys), *keys, *arguments)
+        except StoreDown as error:
+            error.perhaps |= unknown.perhaps  # lost by a server that knew it, perhaps, before it restarted
+            raise

@@ -1,14 +1,13 @@
 """What the verbs of every aspect share: the servers, the names of keys, and scripts that are made once.
 
 Because every script checks an operation id or a revision before it writes, a command whose reply was lost may be sent
-again; that, and only that, is why the client's one retry is safe.
+again; that, and only that, is why repeating a command once is safe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.store.durable import DurableScript
 from gateway.store.keys import Keys
 from gateway.store.scripts import Script, into_reserve, source
 from gateway.store.settings import StoreSettings
@@ -36,12 +35,7 @@ class Verbs:
 
     def _durable(self, name: str) -> Script:
         """Return a script whose writes must outlive a failover: starts, ends, followers, what people were promised."""
-        settings = self._settings
-        if not settings.wait_replicas:
-            return self._script(name)
-        return DurableScript(
-            self._servers.writes, self._source(name), replicas=settings.wait_replicas, timeout=settings.wait_timeout
-        )
+        return Script(self._servers.writes, self._source(name))
 
     def _source(self, name: str) -> str:
         return source(name) if name in _REFUSED_WHEN_FULL or not self._servers.flags else into_reserve(source(name))

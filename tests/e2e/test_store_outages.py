@@ -17,7 +17,6 @@ from redis.crc import key_slot
 from gateway.auth.keyring import generate
 from gateway.core.job import Job, State
 from gateway.simulator import Simulator
-from gateway.store.edge import mapped
 from gateway.store.port import StoreDown
 from gateway.store.redis import connect
 from gateway.store.settings import StoreSettings
@@ -120,11 +119,11 @@ class Stage:
         """Return every job that the store has; none while it does not say."""
         store = connect(self._settings, self._settings.url)
         try:
-            with contextlib.suppress(StoreDown), mapped():
+            with contextlib.suppress(StoreDown):
                 ids = [
                     key.decode().rpartition(":")[2]
                     for server in await store._servers.primaries()
-                    async for key in server.scan_iter(f"{self._settings.prefix}:*:job:*", count=1000)
+                    for key in await server.execute("KEYS", f"{self._settings.prefix}:*:job:*")
                 ]
                 return [job for job in [await store.read(job_id) for job_id in ids] if isinstance(job, Job)]
             return []

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import fakeredis
 import pytest
 
 from gateway.store.redis import RedisStore
 from gateway.store.settings import StoreSettings
-from gateway.store.topology import one
 from tests.matrix import receiver as receivers
 from tests.matrix.client import Client, open_session
 from tests.matrix.receiver import Receiver, receiving
+from tests.support.fake_store import fake_servers
 from tests.support.rig import Rig, rig, with_store
 
 
@@ -87,9 +86,9 @@ def virtual() -> Staging:
 
     @contextlib.asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Stage]:
-        loop, began, server = asyncio.get_running_loop(), int(time.time() * 1000), fakeredis.FakeServer()
+        loop, began = asyncio.get_running_loop(), int(time.time() * 1000)
         store = RedisStore(
-            one(fakeredis.FakeAsyncRedis(server=server), fakeredis.FakeAsyncRedis(server=server), flags=False),
+            fake_servers(),
             StoreSettings(prefix=f"test-{secrets.token_hex(4)}"),
             now=lambda: began + int(loop.time() * 1000),
         )

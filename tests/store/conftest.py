@@ -13,9 +13,10 @@ import pytest
 import redis.asyncio
 
 from gateway.store.keys import Keys
-from gateway.store.redis import RedisStore, connect
+from gateway.store.redis import RedisStore
 from gateway.store.settings import StoreSettings
-from gateway.store.topology import one, servers
+from gateway.store.topology import servers
+from tests.support.fake_store import fake_servers
 from tests.support.redis_servers import debian_redis_binary, real_redis_binary, require
 from tests.support.store_topologies import cluster, cluster_url
 
@@ -35,9 +36,9 @@ class Fake:
         """Return a client of it."""
         return fakeredis.FakeAsyncRedis(server=self._server)
 
-    def store(self, settings, **options) -> RedisStore:
+    def store(self, settings, kind=RedisStore, **options) -> RedisStore:
         """Return a store on it."""
-        return RedisStore(one(self.client(), self.client(), flags=False), settings, **options)
+        return kind(fake_servers(self._server), settings, **options)
 
 
 class Real:
@@ -50,11 +51,9 @@ class Real:
         """Return a client of it."""
         return redis.asyncio.Redis.from_url(self.url)
 
-    def store(self, settings, **options) -> RedisStore:
+    def store(self, settings, kind=RedisStore, **options) -> RedisStore:
         """Return a store on it, as the gateway makes it, or with `options` of its own."""
-        if not options:
-            return connect(settings, self.url)
-        return RedisStore(one(self.client(), self.client()), settings, **options)
+        return kind(servers(settings, self.url), settings, **options)
 
 
 @pytest.fixture(scope="session")
@@ -76,10 +75,6 @@ class Nodes(Real):
     def client(self) -> redis.asyncio.RedisCluster:
         """Return a client of it."""
         return redis.asyncio.RedisCluster.from_url(self.url.split(",")[0].replace("redis+cluster", "redis"))
-
-    def store(self, settings, **options) -> RedisStore:
-        """Return a store on it, as the gateway makes it, or with `options` of its own."""
-        return RedisStore(servers(settings, self.url), settings, **options)
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,7 @@ async def everything(store):
     await store.read_credential(row.id)
     await store.buried(row.id)
     await store.erase(row.id)
+    await store.learn("0f" * 32, {1: 1.0}, 1, "operation")
     await store.remember_token("0f" * 32, keep=KEEP)
     await store.knows_token("0f" * 32)
     await store.ping()

@@ -18,7 +18,6 @@ from hypothesis.stateful import run_state_machine_as_test
 from gateway.store.redis import RedisStore
 from gateway.store.scripts import source
 from gateway.store.settings import StoreSettings
-from gateway.store.topology import one
 from tests.store.conftest import Fake
 from tests.store.machine import ORDERS, Replicas
 
@@ -32,8 +31,7 @@ class Bench:
         self._quick = kind is not RedisStore
 
     def _open(self, chosen: StoreSettings, **more: Any) -> RedisStore:
-        server = self._server
-        return self._kind(one(server.client(), server.client(), flags=server.url is not None), chosen, **more)
+        return self._server.store(chosen, self._kind, **more)
 
     def check(self, kinds: Sequence[str] = tuple(ORDERS), *, examples: int) -> None:
         """Let anything happen, with calls of these `kinds`."""

@@ -129,7 +129,7 @@ async def test_what_replicas_acknowledged_outlives_a_handing_over(opened, server
 
 async def test_a_primary_cut_off_from_its_sentinels_is_left(store, servers, sentinels, monkeypatch):
     """Even while all connections to it work: what it takes would be lost when it comes back as a replica."""
-    monkeypatch.setattr("gateway.store.topology._TRUST", 0.1)
+    monkeypatch.setattr("gateway.store.sentinel._TRUST", 0.1)
     row = job()
     await store.create(new(row), "a", keep=KEEP)
     wakes = store.wakes("w")
@@ -150,7 +150,7 @@ async def test_a_primary_cut_off_from_its_sentinels_is_left(store, servers, sent
 
 async def test_sentinels_that_are_away_do_not_matter_while_the_primary_is_there(store, sentinels, monkeypatch):
     """Jobs are served over the connections there are."""
-    monkeypatch.setattr("gateway.store.topology._TRUST", 0.0)
+    monkeypatch.setattr("gateway.store.sentinel._TRUST", 0.0)
     row = job()
     await store.create(new(row), "a", keep=KEEP)
     for sentinel in sentinels:

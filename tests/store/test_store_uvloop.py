@@ -18,8 +18,7 @@ def test_a_write_on_a_connection_that_was_just_cut_is_made_on_another(redis_url)
         store = connect(StoreSettings(prefix=f"uvloop-{secrets.token_hex(4)}"), redis_url)
         try:
             await store.ping()
-            [connection] = store._redis.connection_pool._available_connections
-            connection._writer.transport.abort()
+            store._redis._inner._connection._transport.abort()
             await store.ping()
         finally:
             await store.close()

@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-import fakeredis
 import msgspec
 
 from gateway.auth.keyring import generate, parse
@@ -28,12 +27,12 @@ from gateway.core.start import StartRequest
 from gateway.store.port import NewJob, Save, Stored, StoreDown
 from gateway.store.redis import RedisStore
 from gateway.store.settings import StoreSettings
-from gateway.store.topology import one
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
 from gateway.worker.feed import Feed
 from gateway.worker.tasks import Tasks
 from gateway.worker.vault import Vault
+from tests.support.fake_store import fake_servers
 
 BORN = 1_700_000_000_000
 """What the store's clock says when a test's loop begins."""
@@ -60,11 +59,7 @@ def store_time() -> int:
 
 def store() -> RedisStore:
     """Return a store over a fakeredis of its own."""
-    server = fakeredis.FakeServer()
-    client, listener = fakeredis.FakeAsyncRedis(server=server), fakeredis.FakeAsyncRedis(server=server)
-    return RedisStore(
-        one(client, listener, flags=False), StoreSettings(prefix=f"t{secrets.token_hex(4)}"), now=store_time
-    )
+    return RedisStore(fake_servers(), StoreSettings(prefix=f"t{secrets.token_hex(4)}"), now=store_time)
 
 
 class ObstructedStore:
