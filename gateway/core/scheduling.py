@@ -25,11 +25,13 @@ _QUANTILES = 64
 """Candidates for reads: where so many equal parts of the jobs have ended, and steps in between where that is far."""
 _STEP = 0.5
 """Of the equally spaced interval: no two candidates are further apart, up to where hardly any job is left."""
-_HARDLY_ANY = 0.998
-_GROWTH = 0.03
+_STEPS = 300
+"""So many are enough, where a few jobs take very much longer than most."""
+_HARDLY_ANY = 0.992
+_GROWTH = 0.02
 """Of the age: from there on the steps may grow with it."""
 
-_LONG_WAIT = 1.2
+_LONG_WAIT = 1.15
 """Of the equally spaced interval."""
 _LONG_WAIT_COUNTS = 16.0
 
@@ -146,12 +148,15 @@ class _Candidates:
 
 
 def _ages(ends: Ends, step: float, floor: int) -> Iterator[float]:
-    """Yield the candidates, none closer to the one before than `floor`; the first is 0, the last the end of all."""
+    """Yield the candidates, none closer to the one before than `floor`; the first is 0, by the last all have ended."""
     yield (reached := 0.0)
     far = ends.quantile(_HARDLY_ANY)
-    parts = [ends.quantile(part / _QUANTILES) for part in range(1, _QUANTILES)]
+    step = max(step, far / _STEPS)
+    parts = (ends.quantile(part / _QUANTILES) for part in range(1, _QUANTILES))
     for age in (*parts, ends.last):
         while age - reached > (wide := step if reached < far else max(step, _GROWTH * reached)):
             yield (reached := reached + wide)
         if age - reached >= floor:
             yield (reached := age)
+    if reached < ends.last:
+        yield reached + floor
