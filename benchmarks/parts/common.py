@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import enum
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,6 @@ class Part:
     findings: list[Finding] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """What could not be measured here, and why."""
-    columns: Sequence[str] = ()
-    """Figures of `figures["subjects"]` that tables show, as `name: heading`."""
 
 
 @contextlib.contextmanager

@@ -57,6 +57,7 @@ def run(size: Size, directory: Path) -> Part:
         "jobs": JOBS[size],
         "connections": CONNECTIONS,
         "subjects": summary(rounds),
+        "cpu_us_rounds": {name: [each[name]["cpu_us"] for each in rounds] for name in rounds[0]},
         "to_naive": {name: ratio(rounds, name, CALLMODE, NAIVE) for name in ("cpu_us", "with_store_cpu_us")},
     }
     return Part("whole_job", figures, [Finding(JOB_NAIVE, ratio(rounds, "cpu_us", CALLMODE, NAIVE))])
