@@ -23,6 +23,9 @@ from gateway.worker.tasks import Tasks
 _AGAIN = 0.5
 """Seconds between tries to listen or to read again."""
 
+_BATCH = 500
+"""Jobs that the store is asked about in one go."""
+
 _SEEK = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between looks for a job that the store does not know any more; the last one repeats."""
 
@@ -143,17 +146,26 @@ class Watches:
         if self._listening is not None:
             self._listening.cancel()
 
-    async def _read_again(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
-            if self._followed(job_id) is not None:
-                continue
-            found = await self._store.watch(job_id, self._me())
-            if isinstance(found, Job):
-                self._feed.publish(found)
-            elif found is Gone.NEVER and job_id not in self._sought:
-                # There was one. A store that forgot it gets it back from its follower, and knows no watchers then.
-                self._sought.add(job_id)
-                self._tasks.spawn(self._seek(job_id), name=f"seek {job_id}")
+    async def _read_again(self, job_ids: Sequence[str]) -> None:
+        """Read what somebody waits for here and another replica follows, many at a time. Raises `StoreDown`."""
+        elsewhere = [each for each in job_ids if each in self._feed.topics and self._followed(each) is None]
+        for begin in range(0, len(elsewhere), _BATCH):
+            some = elsewhere[begin : begin + _BATCH]
+            found = await asyncio.gather(
+                *(self._store.watch(job_id, self._me()) for job_id in some), return_exceptions=True
+            )
+            for job_id, record in zip(some, found, strict=True):
+                if isinstance(record, BaseException):
+                    raise record
+                self._take(job_id, record)
+
+    def _take(self, job_id: str, found: Job | Gone) -> None:
+        if isinstance(found, Job):
+            self._feed.publish(found)
+        elif found is Gone.NEVER and job_id not in self._sought:
+            # There was one. A store that forgot it gets it back from its follower, and knows no watchers then.
+            self._sought.add(job_id)
+            self._tasks.spawn(self._seek(job_id), name=f"seek {job_id}")
 
     async def _seek(self, job_id: str) -> None:
         try:
@@ -183,22 +195,58 @@ class Watches:
 
     async def _listen_as(self, me: str) -> None:
         """Listen under one name until it is another, or until something was not heard or not read: then begin anew."""
-        with suppress(StoreDown):
-            async for wake in self._store.wakes(me):
-                if me != self._me():
-                    return
-                match wake:
-                    case None:
-                        await self._read_again(list(self._feed.topics))
-                        await self._heed(None)
-                    case Hint():
-                        self._hinted(wake)
-                    case Left():
-                        self._left()
-                    case job_id:
-                        # Of one that is not followed here yet, the follower keeps in mind that it was told.
-                        await self._heed([job_id])
-                        await self._read_again([job_id])
+        told = _Told()
+        try:
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(self._read_told(told))
+                await self._hear(me, told)
+                reading.cancel()
+        except* StoreDown:
+            pass
+
+    async def _hear(self, me: str, told: _Told) -> None:
+        async for wake in self._store.wakes(me):
+            if me != self._me():
+                return
+            match wake:
+                case None:
+                    await self._read_again(list(self._feed.topics))
+                    await self._heed(None)
+                case Hint():
+                    self._hinted(wake)
+                case Left():
+                    self._left()
+                case job_id:
+                    told.add(job_id)
+
+    async def _read_told(self, told: _Told) -> None:
+        """Read what wake-ups are about, and together what came meanwhile.
+
+        So a thousand jobs that end at once are some round trips to the store, and not a thousand.
+        """
+        while True:
+            job_ids = await told.all()
+            # Of one that is not followed here yet, the follower keeps in mind that it was told.
+            await self._heed(job_ids)
+            await self._read_again(job_ids)
+
+
+class _Told:
+    """Jobs that wake-ups were about, each once, until they are asked for."""
+
+    def __init__(self) -> None:
+        self._job_ids: dict[str, None] = {}
+        self._some = asyncio.Event()
+
+    def add(self, job_id: str) -> None:
+        self._job_ids[job_id] = None
+        self._some.set()
+
+    async def all(self) -> list[str]:
+        await self._some.wait()
+        self._some.clear()
+        job_ids, self._job_ids = list(self._job_ids), {}
+        return job_ids
 
 
 def present(found: Job | Gone, job_id: str) -> Job:

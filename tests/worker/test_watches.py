@@ -33,12 +33,15 @@ class Store:
         self.watched: list[tuple[str, str]] = []
         self.channels: dict[str, asyncio.Queue] = {}
         self.down = False
+        self.takes = 0.0
+        """Seconds that a round trip takes."""
         self.bodies: dict[str, bytes] = {}
 
     async def watch(self, job_id: str, watcher: str) -> Job | Gone:
         if self.down:
             raise StoreDown("nobody there")
         self.watched.append((job_id, watcher))
+        await asyncio.sleep(self.takes)
         return self.records.get(job_id, Gone.NEVER)
 
     async def read_body(self, job_id: str) -> bytes | None:
@@ -127,6 +130,37 @@ async def test_a_job_followed_here_needs_no_store():
             assert await watch.changed(FAR)
             assert (watch.job, watch.body) == (ENDED, OK.body)
         assert it.store.watched == []
+
+
+async def test_many_wake_ups_are_some_round_trips():
+    """Jobs that end at once are read together, each once, however far away the store is."""
+    async with setting() as it, contextlib.AsyncExitStack() as stack:
+        jobs = [RUNNING.with_(id=f"{number:02x}{'i' * 22}") for number in range(200)]
+        it.store.records |= {job.id: job for job in jobs}
+        watches = [await stack.enter_async_context(it.watches.open(job.id)) for job in jobs]
+        it.store.watched.clear()
+        it.store.takes = 0.05
+        for job in jobs:
+            it.store.channels["me-1"].put_nowait(job.id)
+            it.store.records[job.id] = job.with_(state=State.SUCCEEDED, revision=job.revision + 1)
+        begun = asyncio.get_running_loop().time()
+        await asyncio.gather(*(watch.changed(FAR) for watch in watches))
+        assert asyncio.get_running_loop().time() - begun < 5 * it.store.takes
+        assert sorted(job_id for job_id, _ in it.store.watched) == [job.id for job in jobs]
+        assert sorted(job_id for heeded in it.heeded[1:] for job_id in heeded) == [job.id for job in jobs]
+
+
+async def test_what_nobody_waits_for_any_more_is_not_read():
+    """A replica whose caller went is still told of the job; it does not ask to be told again."""
+    async with setting() as it:
+        it.store.records[RUNNING.id] = RUNNING
+        async with it.watches.open(RUNNING.id):
+            pass
+        it.store.watched.clear()
+        it.store.channels["me-1"].put_nowait(RUNNING.id)
+        await asyncio.sleep(1)
+        assert it.store.watched == []
+        assert it.heeded[-1] == [RUNNING.id]
 
 
 async def test_a_job_followed_elsewhere_is_woken_by_the_store():
