@@ -205,6 +205,9 @@ def _find(body: bytes) -> Scanned:
     """Walk the top-level members of the valid object `body`."""
     opening = body.index(b"{") + 1
     members = _members.decode(body)
+    if b"$" not in body and b"\\" not in body and body.count(b":") == len(members):
+        # One colon a name: none is nested, none stands twice. And without `$` or an escape none is `$callMode`.
+        return Scanned(body, is_object=True, is_empty=not members, opening=opening)
     spans = list(_walk(body, opening, members))
     index = _locate(members)
     if index is None:

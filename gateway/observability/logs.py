@@ -11,6 +11,7 @@ from functools import lru_cache
 import msgspec
 import structlog
 
+from gateway.observability.lines import Lines
 from gateway.observability.secrets import without_secrets
 from gateway.observability.settings import LogSettings
 
@@ -36,7 +37,7 @@ def configure(settings: LogSettings, *, worker: int | None = None) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=Lines(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway.core.job import Job
+from gateway.observability.frequent import Frequent
 from gateway.web.request import Request
 
 
@@ -25,14 +24,15 @@ def note(request: Request, *, job: Job | None = None, **fields: object) -> None:
         )
 
 
-def log_access(log: FilteringBoundLogger, request: Request, status: int | None, seconds: float) -> None:
+def log_access(log: Frequent, request: Request, status: int | None, seconds: float) -> None:
     """Write the line, without the query, which may hold anything. `status`: None if the caller went unanswered."""
     path = request.path
-    log.info(
-        "request",
-        method=request.method,
-        path=path if path.isprintable() else ascii(path),
-        status=status,
-        ms=round(seconds * 1000, 1),
-        **(request.notes or {}),
-    )
+    fields: dict[str, object] = {
+        "method": request.method,
+        "path": path if path.isprintable() else ascii(path),
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+    }
+    if request.notes is not None:
+        fields.update(request.notes)
+    log(fields)

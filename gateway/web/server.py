@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-import structlog
-
+from gateway.observability.frequent import Frequent
 from gateway.web.connection import Connection
 from gateway.web.front import Front
 from gateway.web.gateway import Gateway
@@ -35,8 +34,7 @@ class Server:
         """Since when, the longest first. One timer looks through them all, instead of one each."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
-        # Bound once: a proxy would be at every line.
-        self._log = structlog.get_logger("access").bind()
+        self._log = Frequent("request")
 
     def __call__(self) -> Connection:
         """Make a connection: what `create_server` asks for."""
@@ -79,7 +77,8 @@ class Server:
         """Take note of its answer; None: its caller went before."""
         if self._logs:
             self.gateway.drain.leave()
-            log_access(self._log, request, status, connection.now() - request.begun)
+            if self._log.wanted:
+                log_access(self._log, request, status, connection.now() - request.begun)
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Let a handler finish what it may not leave halfway, though its caller has gone."""
