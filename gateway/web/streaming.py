@@ -56,6 +56,8 @@ class Writer:
 
 
 async def _send(response: Writer, gateway: Gateway, watch: Watch, call: Call, last_id: int | None) -> None:
+    if not await _caught_up(gateway, watch, last_id):
+        return
     told: object = None
     while not (job := watch.job).state.terminal:
         # A job that follows its upstream from URI to URI has nothing new for anybody.
@@ -71,6 +73,21 @@ async def _send(response: Writer, gateway: Gateway, watch: Watch, call: Call, la
         if not await watch.changed(gateway.clock.now() + _HEARTBEAT) and not gateway.drain.hurry:
             await response.write(b": still here\n\n")
     await response.write((await _final(gateway, watch, call)).frame())
+
+
+async def _caught_up(gateway: Gateway, watch: Watch, last_id: int | None) -> bool:
+    """Wait until this replica knows what the client has seen; return False where it goes before that.
+
+    Whoever follows a job learns of a save by its reply, which others may be ahead of. A client that is ahead for long
+    names an id that never was, or one that the store has lost.
+    """
+    until = gateway.clock.now() + _HEARTBEAT
+    while last_id is not None and watch.job.revision < last_id and not watch.job.state.terminal:
+        if gateway.drain.hurry:
+            return False
+        if not await watch.changed(until):
+            break
+    return True
 
 
 async def _final(gateway: Gateway, watch: Watch, call: Call) -> events.Event:

@@ -112,6 +112,23 @@ async def test_what_comes_while_it_writes_is_not_lost():
     assert await sent(Script(*JOURNEY[:2], JOURNEY[-1], while_writing=True)) == ["starting", "running", "outcome"]
 
 
+async def test_who_is_ahead_of_this_replica_hears_nothing_twice():
+    """It has seen what the follower is yet to learn that it saved; ids never go back."""
+    assert await sent(Script(record(State.ACCEPTED, 1), *JOURNEY), last_id=2) == ["running", "unknown", "outcome"]
+    assert await sent(Script(record(State.ACCEPTED, 1), *JOURNEY[1:]), last_id=2) == ["running", "unknown", "outcome"]
+    assert await sent(Script(record(State.ACCEPTED, 1), JOURNEY[-1]), last_id=2) == ["outcome"]
+
+
+async def test_who_is_ahead_for_long_begins_anew():
+    """Its id never was, or the store has lost what it stood for."""
+
+    class Silent(Script):
+        async def changed(self, _until: int) -> bool:
+            return False if self.names == [] else await super().changed(_until)
+
+    assert await sent(Silent(*JOURNEY[:2], JOURNEY[-1]), last_id=99) == ["resync", "running", "outcome"]
+
+
 async def test_who_comes_back_too_late_begins_anew():
     """Once; from then on it listens as everybody."""
     assert await sent(Script(*JOURNEY[3:]), last_id=2) == ["resync", "unknown", "outcome"]
