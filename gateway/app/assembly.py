@@ -169,6 +169,7 @@ class Assembly:
             deliver=self.deliveries.follow,
             lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first
             holds=lambda follower: self.leases.holds(follower),  # noqa: PLW0108 - so do leases
+            paused=lambda: self.leases.paused,
             failed=defect,
             answer_unsaved=self._config.worker.answer_unsaved,
         )

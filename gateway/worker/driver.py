@@ -75,6 +75,7 @@ class Driver:
         deliver: Callable[[Delivery, str], None],
         lost: Callable[[str], None],
         holds: Callable[[str], bool],
+        paused: Callable[[], bool],
         failed: Callable[[BaseException], None],
         answer_unsaved: int = 500,
     ) -> None:
@@ -90,6 +91,7 @@ class Driver:
         self._deliver = deliver
         self._lost = lost
         self._holds = holds
+        self._paused = paused
         self._failed = failed
         self._answer_unsaved = answer_unsaved / 1000
         self._performer = Performer(store, upstream, vault, policies)
@@ -383,13 +385,20 @@ class Driver:
         saving = self._begin_save(entry)
         if entry.job.state is not before.state:
             # Nobody is answered by a new leg alone: it is saved while it is already read.
-            sure = not isinstance(event, _OWN_ENDS) or self._holds(entry.follower)
-            unsaved_for = None if and_wait or _known_here_alone(entry) or not sure else self._answer_unsaved
-            await self._tasks.ended(saving, unsaved_for)
+            await self._saved(entry, saving, event, and_wait=and_wait)
         if self._follows(entry) and entry.job.state.terminal:
             # Only an end is worth telling from memory. Of what comes before it, what was told could be lost with this
             # replica, and a stream's client would hear of other things under the ids of events that it has seen.
             self._feed.publish(entry.job, entry.body)
+
+    async def _saved(self, entry: Entry, saving: asyncio.Task[None], event: e.Event, *, and_wait: bool) -> None:
+        """Wait until the store has it; where it may be told from memory, for no longer than that takes."""
+        sure = not isinstance(event, _OWN_ENDS) or self._holds(entry.follower)
+        unsaved_for = None if and_wait or _known_here_alone(entry) or not sure else self._answer_unsaved
+        await self._tasks.ended(saving, unsaved_for)
+        if self._paused():
+            # Another replica may have read another end meanwhile: the store knows which one counts.
+            await self._tasks.ended(saving, None)
 
     def _begin_save(self, entry: Entry) -> asyncio.Task[None]:
         if entry.saving is None:

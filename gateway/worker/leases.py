@@ -17,6 +17,7 @@ from typing import Protocol
 from gateway.core.delivery import Delivery
 from gateway.store.port import Beat, Row, Store, Stored, StoreDown
 from gateway.worker.clock import Clock
+from gateway.worker.pauses import Pauses
 
 _BEATS_PER_LEASE = 4
 
@@ -98,6 +99,7 @@ class Leases:
         self._elapsed = elapsed
         self._chance = chance
         self._holds_until = 0.0
+        self._pauses = Pauses(self._granted, elapsed)
         self.incarnation = new_name()
         self.healthy = False
         """Whether the last heartbeat came through."""
@@ -130,6 +132,12 @@ class Leases:
 
     async def run(self) -> None:
         """Beat until cancelled, or until this replica leaves."""
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._pauses.watch())
+            await self._keep_beating()
+            watching.cancel()
+
+    async def _keep_beating(self) -> None:
         while not self._left:
             await self._pause()
             try:
@@ -148,6 +156,14 @@ class Leases:
         That of a former name does not, though this replica has a new one.
         """
         return follower == self.incarnation and self._elapsed() < self._holds_until
+
+    @property
+    def paused(self) -> bool:
+        """Whether this process stood still for so long that what it has in hand may be out of date.
+
+        Unlike a lease, it is not lost by a store that is away: then nobody else follows our jobs either.
+        """
+        return self._pauses.long
 
     def hurry(self) -> None:
         """Beat at once: somebody is said to have gone."""
@@ -201,6 +217,8 @@ class Leases:
         asked, begun = loop.time(), self._elapsed()
         beat = await self._store.beat(self.incarnation, join=join)
         self._holds_until = begun + self._granted if beat.alive else 0.0
+        if self._elapsed() < self._holds_until:
+            self._pauses.forget()
         self._clock.synchronise(beat.now, asked, loop.time())
         self._next = beat.next
         self.living = max(1, beat.living)

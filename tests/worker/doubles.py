@@ -193,6 +193,8 @@ class Bench:
     failed: list[BaseException] = field(default_factory=list)
     holds: bool = True
     """Whether the driver's replica has its lease."""
+    paused: bool = False
+    """Whether its process stood still for long."""
     lapsed: set[str] = field(default_factory=set)
     """Its incarnations whose leases have run out."""
 
@@ -287,6 +289,7 @@ async def bench(**rules: object) -> AsyncIterator[Bench]:
         deliver=lambda delivery, follower: parts.delivered.append((delivery, follower)),
         lost=parts.lost.append,
         holds=lambda follower: parts.holds and follower not in parts.lapsed,
+        paused=lambda: parts.paused,
         failed=failed.append,
     )
     try:

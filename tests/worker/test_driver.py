@@ -207,6 +207,19 @@ class TestAnswering:
             assert await it.store.inner.read_body(job_id) == OK.body
             assert len(it.driver) == 0
 
+    async def test_who_was_paused_tells_nothing_from_memory(self):
+        """Others may have taken the job over and told of its end: the store decides, however long it takes."""
+        async with bench() as it:
+            job_id, answer = await it.reading()
+            await asyncio.sleep(10)
+            release = it.store.hang("save")
+            it.paused = True
+            answer.set_result(ENDED)
+            begun = elapsed()
+            asyncio.get_running_loop().call_later(20, release.set)
+            await it.until(job_id, State.SUCCEEDED)
+            assert elapsed() - begun == 20_000
+
     async def test_what_is_no_end_is_told_once_it_is_saved(self):
         """Streams name events by revisions: one that was lost with its replica would come again as something else."""
         async with bench() as it:

@@ -50,7 +50,14 @@ class Replica:
 
     def die(self) -> None:
         """Kill -9: no more heartbeats."""
-        self.running.cancel()
+        _cancel(self.running)
+
+
+def _cancel(task: asyncio.Task) -> None:
+    """Cancel again and again: Python 3.11's `wait_for`, in the store's client, may swallow it."""
+    if not task.done():
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.01, _cancel, task)
 
 
 @contextlib.asynccontextmanager
