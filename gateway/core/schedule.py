@@ -18,9 +18,9 @@ class Schedule(msgspec.Struct, frozen=True):
 
     def overdue(self, age: int) -> tuple[int, int]:
         """Return how much older than all that was learned from a job of `age` is, and how wide the last steps were."""
-        first = max(len(self.reads) - _LAST_STEPS, 0)
-        begin = self.reads[first - 1] if first else 0
-        return age - self.reads[-1], (self.reads[-1] - begin) // (len(self.reads) - first)
+        last, steps = self.reads[-1], min(len(self.reads) - 1, _LAST_STEPS)
+        step = (last - self.reads[-1 - steps]) // steps if steps else last
+        return age - last, step
 
     def next_read(self, age: int) -> int | None:
         """Return the next age to read at after `age`; None for a job older than what was learned from."""

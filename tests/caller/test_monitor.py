@@ -12,12 +12,14 @@ from gateway.caller.links import JobUrls
 from gateway.caller.monitor import monitor, operator_monitor, retry_after
 from gateway.core import events as e
 from gateway.core.apply import apply
-from gateway.core.job import Job, State, StopStrategy
+from gateway.core.job import Job, Leg, LegKind, State, StopStrategy
 from gateway.core.modes import UpstreamMode
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND, Pace, Policy
+from gateway.core.schedule import Schedule
 from tests.caller.calls import NOW, ORIGIN, policy, urls
 from tests.core.strategies import BORN, KEY, OK, fresh, in_state
 
+HELD = Leg(LegKind.HOLD, "https://orchestrator.example/hold/1")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -90,6 +92,41 @@ def test_the_eta_is_said_only_where_somebody_knows():
     assert seen(running)["eta"] is None
     assert seen(in_state(State.STARTING), typical)["eta"] is None
     assert seen(in_state(State.SUCCEEDED), typical)["eta"] is None
+
+
+LEARNED = Pace(typical=HOUR, learned=Schedule((9_000, 10_000, 11_500), (8_000, 9_500, 10_500, 11_000)))
+
+
+@pytest.mark.parametrize(
+    ("age", "likely"), [(0, 10_500), (8_000, 10_500), (9_600, 11_000), (10_900, 11_000), (11_000, None)]
+)
+def test_the_eta_is_when_half_of_those_end_that_lasted_as_long(age: int, likely: int | None):
+    """It moves on while the job does not end; of one that is older than all nobody knows; `typical` gives way."""
+    job = in_state(State.RUNNING)
+    view = msgspec.json.decode(monitor(job, policy(pace=LEARNED), urls(job), job.started + age))
+    assert view["eta"] is None if likely is None else at(view["eta"]) == job.started + likely
+
+
+def test_without_a_time_the_eta_is_that_of_the_last_change():
+    """What a stream tells of a change, it tells again in the same words."""
+    job = in_state(State.RUNNING)
+    assert at(seen(job, policy(pace=LEARNED))["eta"]) == job.started + 10_500
+
+
+def test_the_age_of_a_held_job_counts_from_its_start_as_it_was_sent():
+    """Its start was answered when the first hold was over."""
+    held = apply(apply(fresh(), e.StartIntended(), BORN), e.Followed(UpstreamMode.LONG_POLL, HELD), BORN + 9_600)
+    view = msgspec.json.decode(monitor(held, policy(pace=LEARNED), urls(held), BORN + 9_600))
+    assert at(view["eta"]) == BORN + 11_000
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"), [(0, 9), (8_500, 1), (9_000, 1), (10_000, 2), (12_000, 2), (30 * MINUTE, 15)]
+)
+def test_retry_after_is_when_the_gateway_will_have_asked(age: int, seconds: int):
+    """By the learned schedule; of a job older than all by its age; never longer than the ceiling."""
+    job = in_state(State.RUNNING)
+    assert retry_after(job, policy(pace=LEARNED), job.started + age) == seconds
 
 
 def test_what_the_upstream_said():
