@@ -7,7 +7,7 @@ from gateway.auth.keyring import KeyringError
 from gateway.store.embedded import EmbeddedStoreError
 from gateway.store.port import StoreDown
 from gateway.store.requirements import Unsuitable
-from gateway.web.servers import WeakParserError
+from gateway.web.parser import WeakParserError
 
 CANNOT_SERVE = (EmbeddedStoreError, KeyringError, StoreDown, Unsuitable, WeakParserError, WorkerFailed, OSError)
 """Errors of a start that are no defects: something around the gateway is not as it must be."""

@@ -8,10 +8,9 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from aiohttp import http_parser
-
 from gateway.web.front import Front
 from gateway.web.gateway import Gateway
+from gateway.web.parser import require_c_parser
 from gateway.web.server import Server
 from gateway.web.settings import Address, WebSettings
 from gateway.web.tables import admin_port, data_port
@@ -29,10 +28,6 @@ Ports = Callable[[Protocols], AbstractAsyncContextManager[dict[str, Address]]]
 """Where connections come from: entered, it gives the addresses and serves; left, it takes no more."""
 
 
-class WeakParserError(RuntimeError):
-    """aiohttp runs on its pure-Python parser, which lets pass what its C parser refuses."""
-
-
 @asynccontextmanager
 async def serving(gateway: Gateway, ports: Ports | None = None) -> AsyncIterator[dict[str, Address]]:
     """Serve both ports; give the addresses they listen on (`data`, and `admin` if there is one).
@@ -40,8 +35,7 @@ async def serving(gateway: Gateway, ports: Ports | None = None) -> AsyncIterator
     `ports`: where connections come from, if not from sockets of this process's own. Raises `WeakParserError`, and
     `OSError` if an address is taken.
     """
-    if http_parser.HttpRequestParser.__module__ == "aiohttp.http_parser":
-        raise WeakParserError("aiohttp's C extension is missing: install aiohttp with its binary wheel")
+    require_c_parser()
     async with contextlib.AsyncExitStack() as stack:
         settings = gateway.settings
         protocols = {"data": _server(stack, gateway, data_port(), logs=True)}

@@ -189,6 +189,31 @@ class GatewayProcess:
                 self._grown.clear()
                 await self._grown.wait()
 
+    async def logged_times(self, event: str, times: int, *, timeout: float = 20, **fields: object) -> None:
+        """Wait until the log has that many lines with this event and these fields."""
+        seen = 0
+        async with asyncio.timeout(timeout):
+            while True:
+                while seen < len(self.log) and times > 0:
+                    line, seen = self.log[seen], seen + 1
+                    fits = line.get("event") == event and all(line.get(name) == value for name, value in fields.items())
+                    times -= fits
+                if times <= 0:
+                    return
+                if self._reader.done():
+                    raise AssertionError(f"the gateway ended, {times} times {event} short: {self.log[-5:]}")
+                self._grown.clear()
+                await self._grown.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    async def ended(self, *, timeout: float = 30) -> int:
+        """Wait until it is gone, with all that it has started; return its exit status."""
+        async with asyncio.timeout(timeout):
+            return await self._gone()
+
     async def kill(self) -> None:
         """Kill -9, and wait until it is gone."""
         self._process.kill()

@@ -66,8 +66,8 @@ class Shared:
         """Start the store's server if it is embedded, and end the leases of whoever has used it before."""
         if config.store.url is not None:
             return cls(config, config.store.url, None)
-        keyring_of(config)  # makes one where there is none yet
         url, server = await own_server(stack, config.store)
+        keyring_of(config)  # makes one where there is none yet
         async with contextlib.AsyncExitStack() as brief:
             store = await opened(brief, config.store, url)
             for name in await store.incarnations():
