@@ -49,6 +49,9 @@ def callmode(
         "admin": f"127.0.0.1:{admin}",
         "log": {"format": "json", "level": "info"},
         "routes": routes,
+        # Nobody calls while it stops, and no load balancer has to notice.
+        "drain": "2s",
+        "drain_notice": "0s",
         **settings,
         "upstream": {"url": url, **settings.get("upstream", {})},
         "store": {"data_dir": str(directory / "data"), **settings.get("store", {})},

@@ -29,7 +29,7 @@ CALLERS = {Size.FULL: 128, Size.QUICK: 64, Size.SMOKE: 20}
 JOBS = {Size.FULL: 1000, Size.QUICK: 200, Size.SMOKE: 20}
 """A round."""
 ROUNDS = {Size.FULL: 5, Size.QUICK: 2, Size.SMOKE: 1}
-LEAST_MS, MOST_MS = 200, 1500
+DURATIONS_MS = {Size.FULL: (200, 1500), Size.QUICK: (200, 1500), Size.SMOKE: (50, 300)}
 FLOOR, LONG_POLL, WEBHOOK = "direct long-poll", "callmode over long-poll", "callmode over webhooks"
 POLLING = "callmode over polling"
 INTERVALS = {Size.FULL: (0.1, 0.3, 1.0), Size.QUICK: (0.1, 1.0), Size.SMOKE: (0.1,)}
@@ -65,7 +65,7 @@ def run(size: Size, directory: Path) -> Part:
             with exactly_once(origin, JOBS[size]) as asked:
                 told = load(
                     port, path, connections=CALLERS[size], calls=JOBS[size], first=next(first),
-                    ms=f"{LEAST_MS}-{MOST_MS}", delays=1, limit=LIMIT_S, **more,
+                    ms="{}-{}".format(*DURATIONS_MS[size]), delays=1, limit=LIMIT_S, **more,
                 )  # fmt: skip
             return {"delays": told["delays_ms"], "calls": asked["calls"] / JOBS[size]}
 
@@ -94,7 +94,7 @@ def run(size: Size, directory: Path) -> Part:
         "jobs": JOBS[size] * ROUNDS[size],
         "rounds": ROUNDS[size],
         "callers": CALLERS[size],
-        "duration_ms": [LEAST_MS, MOST_MS],
+        "duration_ms": DURATIONS_MS[size],
         "subjects": pooled,
     }
     findings = [_finding(target, name, rounds) for name in (LONG_POLL, WEBHOOK) for target in (DELAY_P50, DELAY_P99)]
@@ -102,7 +102,7 @@ def run(size: Size, directory: Path) -> Part:
 
 
 def _client(origin: Upstream, size: Size, first: int, interval: float) -> list[float]:
-    numbers = (CALLERS[size], JOBS[size], first, LEAST_MS, MOST_MS, interval)
+    numbers = (CALLERS[size], JOBS[size], first, *DURATIONS_MS[size], interval)
     command = module("benchmarks.peers.polling_client", origin.url, *numbers)
     done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     if done.returncode != 0:

@@ -27,7 +27,7 @@ HELD = {Size.FULL: 5_000, Size.QUICK: 1_000, Size.SMOKE: 20}
 ROUNDS = {Size.FULL: 2, Size.QUICK: 1, Size.SMOKE: 1}
 POLL_CEILING = {Size.FULL: "15s", Size.QUICK: "15s", Size.SMOKE: "500ms"}
 """Polled as seldom as the defaults let it be, so that parked callers are seen and not the polls."""
-STEPS = 4
+STEPS = {Size.FULL: 4, Size.QUICK: 4, Size.SMOKE: 1}
 RATE = 1500
 """Callers that connect in a second."""
 LIMIT_S = 180
@@ -60,7 +60,7 @@ def run(size: Size, directory: Path) -> Part:
 
     def measured(name: str, opening: Opening, callers: int) -> Figures:
         with opening(directory / str(next(numbers))) as place:
-            figures, curves[name] = measure(place, callers)
+            figures, curves[name] = measure(place, callers, STEPS[size])
         return figures
 
     def rounds(openings: Mapping[str, Opening], callers: int) -> list[dict[str, Figures]]:
@@ -81,13 +81,13 @@ def run(size: Size, directory: Path) -> Part:
     return Part("parked", figures, findings, skipped)
 
 
-def measure(place: Place, callers: int) -> tuple[Figures, Curve]:
+def measure(place: Place, callers: int, steps: int) -> tuple[Figures, Curve]:
     """Park callers in steps, release them all, check their answers; return what each added."""
     parked, curve = warm_up(place, min(callers, WARM_UP)), [(0, 0)]
     empty, store_empty = memory_kib(*place.pids()), memory_kib(*place.store)
-    loads, step = [], callers // STEPS
+    loads, step = [], callers // steps
     try:
-        for _ in range(STEPS):
+        for _ in range(steps):
             loads.append(
                 Load(
                     place.port, place.path, connections=step, calls=step, first=parked + 1, ms=-1,
