@@ -22,7 +22,7 @@ from benchmarks.parts.common import Part, Size
 from benchmarks.processes import HERE
 from benchmarks.report import document, machine, part_table, replace_between, targets_table, write_json
 
-PARTS = ("passthrough", "whole_job", "workers", "parked", "delay", "polling", "crowd")
+PARTS = ("passthrough", "redis_client", "whole_job", "workers", "parked", "delay", "polling", "crowd")
 RESULTS = HERE / "results"
 DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
 

@@ -48,6 +48,7 @@ DELAY_P99 = Target("P4", "job's end to answer, {}: p99 against a direct long-pol
 POLLING_NARROW = Target("P5", "mean delay against fixed reads, cv ≤ 0.1: the worst case", 0.5, 0.3)
 POLLING_ANY = Target("P5", "mean delay against fixed reads, every distribution: the worst case", 1.05)
 POLLING_TAIL = Target("P5", "p99 of the delay against fixed reads: the worst case", 1.3)
+STORE_CLIENT = Target("P6", "the store's client: CPU of a job's six commands against redis-py's", 0.12, 0.06)
 JOB_NAIVE = Target("P7", "whole sync job over polling: CPU against the naive gateway", 0.20, 0.12)
 WORKERS_CPU = Target("P8", "two processes against one: CPU a job", 1.1)
 WORKERS_SHARE = Target("P8", "two processes: the greater one's share of the work", 0.60)
