@@ -120,6 +120,8 @@ SERVE_ERRORS = [
     (("--upstream", NOWHERE, "--store", "http://x"), "--store: store.url"),
     (("--upstream", NOWHERE, "--store", "redis://127.0.0.1:1/0"), "CALLMODE_KEYRING"),
     (("--upstream", NOWHERE, "--public-url", "nonsense"), "--public-url"),
+    (("--upstream", NOWHERE, "--workers", "0"), "--workers: workers: must be a whole number from 1, or auto"),
+    (("--upstream", NOWHERE, "--workers", "many"), "--workers"),
     (("absent.yaml",), "absent.yaml: cannot be read"),
 ]
 

@@ -59,7 +59,10 @@ def count(value: object) -> int:
 
 def workers(value: object) -> int | None:
     """Read a whole number from 1; None is `auto`."""
-    return None if value == "auto" else _whole(value, least=1)
+    try:
+        return None if value == "auto" else _whole(value, least=1)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
 
 
 def _whole(value: object, *, least: int) -> int:

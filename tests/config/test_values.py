@@ -45,6 +45,9 @@ TAKEN = [
     (scalars.count, 7, 7),
     (scalars.count, Interpolated("7"), 7),
     (scalars.number, 0, 0),
+    (scalars.workers, 4, 4),
+    (scalars.workers, Interpolated("4"), 4),
+    (scalars.workers, "auto", None),
 ]
 
 REFUSED = [
@@ -58,6 +61,8 @@ REFUSED = [
     (addresses.address_or_off, "on", "or off"),
     (addresses.network, "10.1.0.0/8", "without host bits"),
     (addresses.network, 10, "network"),
+    (scalars.workers, 0, "from 1, or auto"),
+    (scalars.workers, "2", "from 1, or auto"),
     (addresses.host_pattern, "https://h", "without a scheme"),
     (addresses.host_pattern, "h/x", "without a scheme"),
     (addresses.host_pattern, "*", "domain"),
