@@ -164,6 +164,7 @@ routes:
     upstream_mode: trigger
     on_timeout: cancel
     poll_ceiling: 1s
+    learn: off
     modes: [async]
   - {path: /d, trigger: /t/f/d, start_retry: 0, caller_mode: forget, track: off}
 """
@@ -177,7 +178,7 @@ routes:
     assert own.policy == Policy(
         wait=30_000,
         running_status=202,
-        pace=Pace(typical=3_000, ceiling=1_000),
+        pace=Pace(typical=3_000, ceiling=1_000, learn=False),
         upstream_mode=None,
         caller_mode=None,
         on_timeout=OnTimeout.CANCEL,
