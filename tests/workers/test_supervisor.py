@@ -74,13 +74,15 @@ class Scene:
         self.buried: list[MadeUpWorker] = []
         self.bad: set[str] = set()
         """Configurations that nobody can serve with."""
+        self.failing: set[int] = set()
+        """Numbers of those who cannot serve."""
         self.listening = False
         self.stop = Stop()
         self.supervisor = Supervisor("old", 2, dealer=self, spawn=self.spawn, bury=self.bury)  # type: ignore[arg-type]
 
     async def spawn(self, number: int, config: Any) -> Any:
         """Spawn one."""
-        worker = MadeUpWorker(number, config, fails=config in self.bad)
+        worker = MadeUpWorker(number, config, fails=config in self.bad or number in self.failing)
         self.spawned.append(worker)
         return worker
 
@@ -132,15 +134,26 @@ async def test_all_serve_and_all_stop():
     assert not scene.buried
 
 
-async def test_the_first_one_fails():
-    """Then nothing serves, and nobody has been let in."""
+async def test_none_comes_to_serve():
+    """Then nobody is let in, and the error is what kept the first one."""
     scene = Scene()
     scene.bad.add("old")
     with pytest.raises(WorkerFailed, match="it cannot"):
         await scene.supervisor.run(scene.stop, lambda: None)
     assert not scene.listening
-    assert scene.buried == scene.spawned
-    assert scene.spawned[0].channel.closed
+    assert [worker.number for worker in scene.buried] == [1, 2]
+    assert all(worker.channel.closed for worker in scene.spawned)
+
+
+async def test_one_does_not_come_to_serve():
+    """The others let callers in, and it is tried again."""
+    scene = Scene()
+    scene.failing.add(2)
+    async with scene:
+        scene.failing.clear()
+        assert scene.serving() == [(1, "old")]
+        await asyncio.sleep(2)
+        assert scene.serving() == [(1, "old"), (2, "old")]
 
 
 async def test_a_death():

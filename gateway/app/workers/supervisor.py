@@ -66,18 +66,24 @@ class Supervisor:
         self._group = asyncio.TaskGroup()
 
     async def run(self, stop: Stop, serving: Callable[[], None]) -> None:
-        """Have workers serve until `stop`, then have them all drain. `serving` is called once the first one does.
+        """Have workers serve until `stop`, then have them all drain. `serving` is called once callers are let in.
 
-        Raises `WorkerFailed` if the first one does not come to serve: what it lacks, the others would lack too.
+        They are when all have started: else those who come first, and stay, would all be the first worker's. Raises
+        `WorkerFailed` if none comes to serve.
         """
-        first, *others = self._places
-        worker = await self._start(first, self._config)
+        tried = await asyncio.gather(*(self._tried(place) for place in self._places))
+        failures = [error for error in tried if isinstance(error, WorkerFailed)]
+        if len(failures) == len(tried):
+            raise failures[0]
         async with self._group:
-            self._install(first, worker)
+            for place, worker in zip(self._places, tried, strict=True):
+                if isinstance(worker, WorkerFailed):
+                    self._failed(place, worker)
+                    self._fill(place)
+                else:
+                    self._install(place, worker)
             self._dealer.listen()
             serving()
-            for place in others:
-                self._fill(place)
             stop.hastened = self._hasten
             await stop.asked.wait()
             self._stop()
@@ -117,6 +123,12 @@ class Supervisor:
     def _hasten(self) -> None:
         for worker in self._alive:
             worker.tell("hasten")
+
+    async def _tried(self, place: _Place) -> Worker | WorkerFailed:
+        try:
+            return await self._start(place, self._config)
+        except WorkerFailed as error:
+            return error
 
     async def _start(self, place: _Place, config: Config) -> Worker:
         """Start a worker and wait until it serves. Raises `WorkerFailed`."""
@@ -163,10 +175,13 @@ class Supervisor:
             try:
                 worker = await self._start(place, self._config)
             except WorkerFailed as error:
-                place.deaths += 1
-                _log.error("worker failed", worker=place.number, error=str(error), again_in=place.rest())
+                self._failed(place, error)
             else:
                 self._install(place, worker)
+
+    def _failed(self, place: _Place, error: WorkerFailed) -> None:
+        place.deaths += 1
+        _log.error("worker failed", worker=place.number, error=str(error), again_in=place.rest())
 
     async def _replace(self, place: _Place, config: Config) -> None:
         """Start a successor, then retire who is there. Raises `WorkerFailed`."""
