@@ -1,8 +1,8 @@
 """Learning how long a route's jobs take, and the routes' policies with what was learned.
 
-A job's end costs the hot path a few additions. What has ended here is counted in the store once a second, one command
-for each route however many they were, and the answer is what all replicas know. What could not be counted is lost: it
-was an estimate, and more jobs come.
+A job's end costs the hot path a few additions. What has ended here is counted in the store by one command for each
+route however many they were, within a second while it is news, else within ten; the answer is what all replicas know.
+What could not be counted is lost: it was an estimate, and more jobs come.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from gateway.worker.port import Policies
 
 _TOGETHER = 1.0
 """Seconds for which ends are gathered."""
+_AT_LAST = 10.0
+"""Seconds after which they are counted though they are little news."""
 _AT_ONCE = 1_000
 """Jobs of a route that are counted of each gathering: more would tell no more."""
 _ROUTES = 1_000
 """Routes remembered: in pass-through any path may be one. Of more, those that were learned of first are forgotten."""
+_LITTLE = 1 / 16
+"""Of the jobs that are known of: as many new ones are not."""
 _NEWS = 1 / 8
 """A schedule is made anew when this part of the jobs that it would be made from is another."""
 
@@ -56,11 +60,16 @@ class _Route:
 class _Ended:
     """Jobs of one route that have ended and are not counted yet."""
 
-    __slots__ = ("jobs", "shares")
+    __slots__ = ("jobs", "shares", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        self.since = now
         self.jobs = 0
         self.shares: Counter[int] = Counter()
+
+    def are_due(self, known: float, now: float) -> bool:
+        """Whether they are to be counted at `now`, when `known` jobs are known of."""
+        return self.jobs == 0 or self.jobs > known * _LITTLE or now >= self.since + _AT_LAST
 
 
 class Learning:
@@ -121,15 +130,27 @@ class Learning:
 
     async def refresh(self) -> None:
         """Count what has ended here, and plan by what is known then. A store that is away learns nothing."""
-        self._news.clear()
-        all_ended, self._ended = self._ended, {}
-        for route, ended in all_ended.items():
+        due = self._due()
+        for route, ended in due.items():
             try:
                 durations = await self._store.learn(self._name(route), ended.shares, ended.jobs, self._random(9).hex())
             except StoreDown:
                 continue
             if (known := self._routes.get(route)) is not None:
                 known.take(durations)
+
+    def _due(self) -> dict[str, _Ended]:
+        """Take what is to be counted now from what has ended."""
+        now = asyncio.get_running_loop().time()
+        due = {route: ended for route, ended in self._ended.items() if ended.are_due(self._jobs(route), now)}
+        self._ended = {route: ended for route, ended in self._ended.items() if route not in due}
+        if not self._ended:
+            self._news.clear()
+        return due
+
+    def _jobs(self, route: str) -> float:
+        known = self._routes.get(route)
+        return 0.0 if known is None else known.durations.jobs
 
     def _known(self, route: str) -> _Route:
         known = self._routes.get(route)
@@ -145,7 +166,7 @@ class Learning:
 
     def _to_count(self, route: str) -> _Ended:
         if (ended := self._ended.get(route)) is None:
-            ended = self._ended[route] = _Ended()
+            ended = self._ended[route] = _Ended(asyncio.get_running_loop().time())
             self._news.set()
         return ended
 

@@ -83,8 +83,8 @@ async def known(learning: Learning, route: str = "add") -> Durations:
 
 
 async def gathered() -> None:
-    """Wait until what has ended is counted."""
-    await asyncio.sleep(1.1)
+    """Wait until what has ended is counted, news or not."""
+    await asyncio.sleep(11.1)
 
 
 class TestWhatIsLearned:
@@ -144,7 +144,7 @@ class TestWhatIsLearned:
 
 
 class TestSharing:
-    """One command a route and second, and the same knowledge everywhere."""
+    """One command a route for many jobs, and the same knowledge everywhere."""
 
     async def test_many_ends_are_one_command(self, shared):
         """The hot path only adds."""
@@ -155,6 +155,21 @@ class TestSharing:
             await gathered()
             assert shared.calls["learn"] == 1
             assert (await known(learning)).jobs == pytest.approx(300, rel=0.01)
+
+    async def test_what_is_no_news_is_counted_later(self, shared):
+        """A second is enough for few to be many; one of a thousand waits for others, ten seconds at most."""
+        async with learning_from(shared) as learning:
+            for _ in range(200):
+                end(learning, 59_000, 61_000)
+            await asyncio.sleep(1.1)
+            assert shared.calls["learn"] == 1
+            for _ in range(12):
+                end(learning, 59_000, 61_000)
+                await asyncio.sleep(0.5)
+            assert shared.calls["learn"] == 1
+            await asyncio.sleep(6)
+            assert shared.calls["learn"] == 2
+            assert (await known(learning)).jobs == pytest.approx(212, rel=0.05)
 
     async def test_a_flood_is_counted_as_a_part_of_it(self, shared):
         """A thousand of a second's jobs tell as much as all."""
