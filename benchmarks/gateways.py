@@ -69,5 +69,6 @@ def callmode(
 def _is_gateway(pid: int) -> bool:
     """Whether a child is one of the gateway's own processes, not its store server."""
     with contextlib.suppress(OSError):
-        return b"python" in Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0]
+        program = Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]
+        return Path(program).name.startswith("python")
     return False
