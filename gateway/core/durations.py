@@ -35,6 +35,9 @@ def lower_edge(number: int) -> float:
     return _FIRST * 2.0 ** ((number - 1) / _PER_OCTAVE) if number else 0.0
 
 
+_EDGES = tuple(lower_edge(number) for number in range(LAST_BIN + 2))
+
+
 class Durations(msgspec.Struct, frozen=True):
     """A histogram: of bins, how many jobs are in them, where a recent job counts as one."""
 
@@ -50,15 +53,14 @@ class Durations(msgspec.Struct, frozen=True):
         first, last = bin_of(ran), bin_of(ended)
         if first == last or ended <= ran:
             return {last: 1.0}
-        known: dict[int, float] = {}
-        even: dict[int, float] = {}
+        even = 1 / (ended - ran)
+        shares: dict[int, float] = {}
         for number in range(first, last + 1):
-            begin, end = lower_edge(number), lower_edge(number + 1)
-            within = max(min(end, ended) - max(begin, ran), 0.0)
-            known[number] = self.weights.get(number, 0.0) * within / (end - begin)
-            even[number] = within / (ended - ran)
-        total = sum(known.values()) + sum(even.values())
-        return _in_pieces({number: (known[number] + even[number]) / total for number in known if even[number]})
+            begin, end = _EDGES[number], _EDGES[number + 1]
+            within = (ended if ended < end else end) - (ran if ran > begin else begin)  # noqa: FURB136 - no calls, a job has dozens
+            if within > 0:
+                shares[number] = within * (self.weights.get(number, 0.0) / (end - begin) + even)
+        return _in_pieces(shares)
 
     def after(self, ended: Mapping[int, float], jobs: int) -> Durations:
         """Return the histogram once `jobs` more have ended, whose shares are `ended`: the store does the same."""
@@ -75,11 +77,11 @@ class Durations(msgspec.Struct, frozen=True):
 
 
 def _in_pieces(shares: Mapping[int, float]) -> dict[int, float]:
-    """Return `shares` with small ones moved on to the next bin until they are a piece."""
+    """Return `shares` as parts of 1, with small ones moved on to the next bin until they are a piece."""
     pieces: dict[int, float] = {}
-    carried = 0.0
+    carried, total = 0.0, sum(shares.values())
     for number, share in shares.items():
-        carried += share
+        carried += share / total
         if carried >= 1 / _PIECES:
             pieces[number] = carried
             carried = 0.0

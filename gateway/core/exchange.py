@@ -77,8 +77,11 @@ class Answer(msgspec.Struct, frozen=True):
 
     def header(self, name: str) -> str | None:
         """Return the first value of `name` (any case), or None."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        wanted, length = name.lower(), len(name)
+        for key, value in self.headers:
+            if len(key) == length and key.lower() == wanted:
+                return value
+        return None
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 CLOUD = "uipath.com"
@@ -70,7 +71,7 @@ def allowed(url: str, *, upstream_url: str, extra: frozenset[str] = frozenset())
     or `*.domain` (what is below it, not itself), and mean the scheme's own port where they name none. An origin
     that could be read in two ways (a user, odd notation, a trailing dot) is refused. There is no rule on paths.
     """
-    target, upstream = _origin(url) if url.isascii() else None, _origin(upstream_url)
+    target, upstream = _origin(url) if url.isascii() else None, _upstream(upstream_url)
     if target is None or upstream is None or (target.scheme == "http" and upstream.scheme != "http"):
         return False
     return (
@@ -115,6 +116,12 @@ def _origin(url: str) -> _Origin | None:
     return _parsed(scheme, reference["authority"]) if scheme in _DEFAULT_PORTS else None
 
 
+@lru_cache(maxsize=16)
+def _upstream(url: str) -> _Origin | None:
+    return _origin(url)
+
+
+@lru_cache(maxsize=256)
 def _parsed(scheme: str, authority: str) -> _Origin | None:
     """Return the origin that `authority` names under `scheme`: A-labels, lower case, short IPv6. None if it is odd."""
     found = _AUTHORITY.fullmatch(_ascii(authority))

@@ -269,16 +269,14 @@ def _error_code(body: bytes) -> object:
 
 def end_to_end(headers: Headers) -> Headers:
     """Return the fields of an outcome that are passed on to callers."""
-    named = {
-        token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")
-    }
-    return tuple(
-        (name, value)
-        for name, value in headers
-        if (lower := name.lower()) not in _NOT_PASSED_ON
-        and lower not in named
-        and not lower.startswith(("cf-", "access-control-"))
-    )
+    kept, named = [], set[str]()
+    for field in headers:
+        lower = field[0].lower()
+        if lower == "connection":
+            named.update(token.strip().lower() for token in field[1].split(","))
+        elif lower not in _NOT_PASSED_ON and not lower.startswith(("cf-", "access-control-")):
+            kept.append((lower, field))
+    return tuple(field for lower, field in kept if lower not in named)
 
 
 def retry_after(answer: Answer) -> int:

@@ -46,6 +46,9 @@ _BATCH = 500
 _ENDS = (e.StartRefused, e.Ended, e.GaveUp, e.Canceled)
 """Events with an outcome."""
 
+_TELL_AGES = (e.Ended, e.Redirected)
+"""Events that may say how long a job took."""
+
 _OWN_ENDS = (e.GaveUp, e.Canceled, e.VerdictMissed)
 """Ends that the gateway makes. A replica that has lost the job may come to one when another knows of a real one."""
 
@@ -215,8 +218,8 @@ class Driver:
         while (busy := self._busy()) and (left := ends - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(busy, timeout=left)
 
-    def _busy(self) -> set[asyncio.Task[None]]:
-        return self._starts | {entry.saving for entry in self._entries.values() if entry.saving is not None}
+    def _busy(self) -> set[asyncio.Future[None]]:
+        return {*self._starts, *(entry.saving for entry in self._entries.values() if entry.saving is not None)}
 
     # The loop.
 
@@ -375,24 +378,31 @@ class Driver:
             self._by_key[entry.job.upstream_key.lower()] = entry.job.id
         if entry.job.revision == before.revision:
             return  # Nothing durable has changed.
-        if isinstance(event, e.Ended | e.Redirected):
+        if isinstance(event, _TELL_AGES):
             self._ended(before, entry.job, event, told)
         if entry.job.state.terminal and entry.job.callback_url is not None:
             entry.delivery = starters_delivery(entry.job, self._clock.now())
-        if _leads_to_output(event):
-            # Its output is read at once, and saved along with the end; should that fail, so may this be read again.
-            return
-        saving = self._begin_save(entry)
-        if entry.job.state is not before.state:
+        # Its output is read at once, and saved along with the end; should that fail, so may this be read again.
+        if not _leads_to_output(event):
             # Nobody is answered by a new leg alone: it is saved while it is already read.
-            await self._saved(entry, saving, event, and_wait=and_wait)
+            told_by = event if entry.job.state is not before.state else None
+            await self._have_saved(entry, told_by, and_wait=and_wait)
         if self._follows(entry) and entry.job.state.terminal:
             # Only an end is worth telling from memory. Of what comes before it, what was told could be lost with this
             # replica, and a stream's client would hear of other things under the ids of events that it has seen.
             self._feed.publish(entry.job, entry.body)
 
-    async def _saved(self, entry: Entry, saving: asyncio.Task[None], event: e.Event, *, and_wait: bool) -> None:
-        """Wait until the store has it; where it may be told from memory, for no longer than that takes."""
+    async def _have_saved(self, entry: Entry, event: e.Event | None, *, and_wait: bool) -> None:
+        """Save what is new, and wait until the store has it; where it may be told from memory, no longer than that.
+
+        `event`: what led to another state, for which somebody may wait.
+        """
+        if and_wait and entry.saving is None:
+            await self._save_within_step(entry)
+            return
+        saving = self._begin_save(entry)
+        if event is None:
+            return
         sure = not isinstance(event, _OWN_ENDS) or self._holds(entry.follower)
         unsaved_for = None if and_wait or _known_here_alone(entry) or not sure else self._answer_unsaved
         await self._tasks.ended(saving, unsaved_for)
@@ -400,10 +410,18 @@ class Driver:
             # Another replica may have read another end meanwhile: the store knows which one counts.
             await self._tasks.ended(saving, None)
 
-    def _begin_save(self, entry: Entry) -> asyncio.Task[None]:
+    def _begin_save(self, entry: Entry) -> asyncio.Future[None]:
         if entry.saving is None:
             entry.saving = self._tasks.spawn(self._save(entry), name=f"save {entry.job.id}")
         return entry.saving
+
+    async def _save_within_step(self, entry: Entry) -> None:
+        """Save in the step's own task; whoever else wants to wait for it waits for the entry's `saving`."""
+        entry.saving = saved = asyncio.get_running_loop().create_future()
+        try:
+            await self._save(entry)
+        finally:
+            saved.set_result(None)
 
     async def _save(self, entry: Entry) -> None:
         try:

@@ -43,7 +43,7 @@ class Entry:
         """The same as it is sent, where the job was accepted here."""
         self.credential = stored.credential
         self.follower = follower
-        self.saving: asyncio.Task[None] | None = None
+        self.saving: asyncio.Future[None] | None = None
         self.step: asyncio.Task[None] | None = None
         """What is being done for the job, if anything is."""
         self.may_give_up = False

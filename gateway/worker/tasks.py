@@ -52,7 +52,7 @@ class Tasks:
             self._on_error(error)
 
     @staticmethod
-    async def ended(task: asyncio.Task[Any], timeout: float | None) -> None:
+    async def ended(task: asyncio.Future[Any], timeout: float | None) -> None:
         """Wait until `task` has ended, for `timeout` seconds at most, whatever comes of it.
 
         `asyncio.wait` for one task, at a third of its price.
