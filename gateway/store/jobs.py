@@ -109,13 +109,14 @@ class JobVerbs(Verbs):
 
     def _save_call(self, save: Save, follower: str) -> tuple[list[str], list[Argument]]:
         job, name = save.job, self._keys
+        partition, row = partition_of(job.id), name.job(job.id)
         keys = [
-            name.job(job.id),
-            name.followed(partition_of(job.id), follower),
+            row,
+            name.followed(partition, follower),
             name.body(job.id),
             name.tombstone(job.id),
             name.watchers(job.id),
-            name.idempotency(partition_of(job.id), job.key) if job.key is not None else name.job(job.id),
+            name.idempotency(partition, job.key) if job.key is not None else row,
             name.deliveries(job.id),
         ]
         arguments: list[Argument] = [

@@ -5,7 +5,7 @@ Names hold ids and keyed hashes only, so nothing that a caller sends becomes par
 
 from __future__ import annotations
 
-from gateway.core.ids import PARTITIONS, partition_of
+from gateway.core.ids import PARTITIONS
 
 
 class Keys:
@@ -26,41 +26,45 @@ class Keys:
     def _key(self, partition: int, kind: str, name: str) -> str:
         return f"{self._prefix}:{{p{partition:02x}}}:{kind}:{name}"
 
+    def _row(self, row_id: str, kind: str, name: str) -> str:
+        """Return the same in the partition that an id begins with, which need not be read as a number for that."""
+        return f"{self._prefix}:{{p{row_id[:2]}}}:{kind}:{name}"
+
     def job(self, job_id: str) -> str:
         """A hash: record, revision, follower, last operation, sealed start, sealed credential."""
-        return self._key(partition_of(job_id), "job", job_id)
+        return self._row(job_id, "job", job_id)
 
     def job_prefix(self, job_id: str) -> str:
         """What the names of all such hashes in the job's partition begin with."""
-        return self._key(partition_of(job_id), "job", "")
+        return self._row(job_id, "job", "")
 
     def join_prefix(self, job_id: str) -> str:
         """What the names of the marks in the job's partition begin with that calls leave which join a job."""
-        return self._key(partition_of(job_id), "join", "")
+        return self._row(job_id, "join", "")
 
     def body(self, job_id: str) -> str:
         """The outcome's body."""
-        return self._key(partition_of(job_id), "body", job_id)
+        return self._row(job_id, "body", job_id)
 
     def tombstone(self, job_id: str) -> str:
         """What remains when the record is gone: whose the job was."""
-        return self._key(partition_of(job_id), "tomb", job_id)
+        return self._row(job_id, "tomb", job_id)
 
     def watchers(self, job_id: str) -> str:
         """The incarnations to wake when the job changes."""
-        return self._key(partition_of(job_id), "watch", job_id)
+        return self._row(job_id, "watch", job_id)
 
     def delivery(self, delivery_id: str) -> str:
         """A hash: record and revision of a callback delivery; its last follower, once its job has ended."""
-        return self._key(partition_of(delivery_id), "delivery", delivery_id)
+        return self._row(delivery_id, "delivery", delivery_id)
 
     def delivery_prefix(self, job_id: str) -> str:
         """What the names of all such hashes in the job's partition begin with."""
-        return self._key(partition_of(job_id), "delivery", "")
+        return self._row(job_id, "delivery", "")
 
     def deliveries(self, job_id: str) -> str:
         """A set: the deliveries of a job's outcome."""
-        return self._key(partition_of(job_id), "deliveries", job_id)
+        return self._row(job_id, "deliveries", job_id)
 
     def dead(self, partition: int, state: str) -> str:
         """A sorted set: the deliveries of a partition that were given up in `state`, by when that was."""

@@ -112,12 +112,15 @@ if KEYS[6] ~= KEYS[1] then
         redis.call('PEXPIRE', KEYS[6], key_keep)
     end
 end
-for _, watcher in ipairs(redis.call('SMEMBERS', KEYS[5])) do
+local watchers = redis.call('SMEMBERS', KEYS[5])
+for _, watcher in ipairs(watchers) do
     redis.call('PUBLISH', ARGV[13] .. watcher, id)
 end
-if ending then
-    redis.call('DEL', KEYS[5])
-else
-    redis.call('PEXPIRE', KEYS[5], keep)
+if #watchers > 0 then -- seldom: only callers on other replicas than the follower's are told this way
+    if ending then
+        redis.call('DEL', KEYS[5])
+    else
+        redis.call('PEXPIRE', KEYS[5], keep)
+    end
 end
 return saved(waiting)
