@@ -7,7 +7,7 @@ from functools import cached_property
 
 from gateway.core.delivery import SPAN
 from gateway.core.ids import partition_of
-from gateway.core.job import Job
+from gateway.core.job import Job, KeyScope
 from gateway.store.codec import decode_delivery, decode_job, encode
 from gateway.store.edge import readable, reads
 from gateway.store.port import Created, Gone, Held, Holder, KeyTaken, NewJob, Save, Saved, SavedEnd
@@ -122,7 +122,7 @@ class JobVerbs(Verbs):
         arguments: list[Argument] = [
             job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,
             flag(job.state.terminal), save.body or b"", save.tombstone, save.key_keep,
-            flag(job.start_answered), name.wake, job.principal, flag(save.restores), save.start or b"",
+            flag(job.start_answered), name.wake, job.principal, _restores(save), save.start or b"",
             save.credential or b"", job.fingerprint, name.delivery_prefix(job.id), SPAN,
         ]  # fmt: skip
         if save.delivery is not None:
@@ -133,3 +133,7 @@ class JobVerbs(Verbs):
     async def erase(self, job_id: str) -> bool:
         """See the port."""
         return bool(await self._erase([self._keys.job(job_id), self._keys.body(job_id)], []))
+
+
+def _restores(save: Save) -> str:
+    return "shared" if save.restores and save.job.key_scope is KeyScope.RUN else flag(save.restores)

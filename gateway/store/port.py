@@ -110,7 +110,10 @@ class Save(msgspec.Struct, frozen=True):
     key_keep: int = 0
     """How long its key, if it has one, still tells repetitions from now; 0: no longer."""
     restores: bool = False
-    """Whether a record that the store has lost is put back, with its sealed secrets."""
+    """Whether a record that the store has lost is put back, with its sealed secrets.
+
+    How many calls share the job is not known any more: no share's cancel is then the last one.
+    """
     start: bytes | None = None
     """The sealed start, to put back."""
     credential: bytes | None = None

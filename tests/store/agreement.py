@@ -28,7 +28,7 @@ def as_the_model_says(picture: Picture, model: Model, keys: Keys) -> None:
             "cred": row.credential,
             "cancel": b"1" if row.cancel else None,
             "verdict": None if row.verdict is None else encode(row.verdict),
-            "shares": str(len(row.joined)).encode() if row.joined else None,
+            "shares": str(row.shares).encode() if row.shares else None,
         }
         for name, row in model.rows.items()
     }

@@ -311,7 +311,7 @@ class Replicas(RuleBasedStateMachine):
         """Somebody asks something of a job that there is, or was."""
         job_id = self._some(data)
         row = self.model.rows.get(job_id)
-        shares = [] if row is None else [n for n in range(1, len(row.joined) + 1) if n not in row.given_up]
+        shares = [] if row is None else [n for n in range(1, row.shares + 1)[-3:] if n not in row.given_up]
         match what:
             case "cancel by all":
                 for share in shares or [0]:

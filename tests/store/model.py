@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from gateway.core.delivery import SPAN, Delivery, DeliveryState
-from gateway.core.job import Job
+from gateway.core.job import Job, KeyScope
+from gateway.core.policy import HOUR
 from gateway.core.verdict import Verdict
 from gateway.store.port import (
     Attached,
@@ -23,6 +24,8 @@ from gateway.store.port import (
 )
 
 PENDING = DeliveryState.PENDING
+MANY = 1_000_000_000
+"""More shares than are ever given up."""
 
 
 @dataclass
@@ -38,8 +41,8 @@ class Row:
     operation: str | None = None
     cancel: bool = False
     verdict: Verdict | None = None
-    joined: list[str] = field(default_factory=list)
-    """The calls that share it, the first one first; empty where jobs are not shared."""
+    shares: int = 0
+    """How many calls share it; 0 where jobs are not shared."""
     given_up: set[int] = field(default_factory=set)
     taken: int = 0
 
@@ -81,6 +84,14 @@ class Kept:
 
 
 @dataclass
+class Mark:
+    """Which share of a job a call has, for when it is repeated."""
+
+    share: int
+    until: int
+
+
+@dataclass
 class Model:
     """Everything. `now` is virtual time in ms; what is over is dropped by `pass_time`."""
 
@@ -93,20 +104,22 @@ class Model:
     tombs: dict[str, Kept] = field(default_factory=dict)
     letters: dict[str, Letter] = field(default_factory=dict)
     leases: dict[str, int] = field(default_factory=dict)
+    marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
 
     def copy(self) -> Model:
         """Return a model that goes its own way from here."""
-        rows = {name: replace(row, joined=[*row.joined], given_up={*row.given_up}) for name, row in self.rows.items()}
+        rows = {name: replace(row, given_up={*row.given_up}) for name, row in self.rows.items()}
         keys = {name: replace(key) for name, key in self.keys.items()}
         bodies = {name: replace(body) for name, body in self.bodies.items()}
         tombs = {name: replace(tomb) for name, tomb in self.tombs.items()}
         letters = {name: replace(letter) for name, letter in self.letters.items()}
-        return Model(self.now, self.lease, rows, keys, bodies, tombs, letters, dict(self.leases))
+        marks = {name: replace(mark) for name, mark in self.marks.items()}
+        return Model(self.now, self.lease, rows, keys, bodies, tombs, letters, dict(self.leases), marks)
 
     def pass_time(self, milliseconds: int) -> None:
         """Let time pass, and drop what is over."""
         self.now += milliseconds
-        for kept in (self.rows, self.keys, self.bodies, self.tombs, self.letters):
+        for kept in (self.rows, self.keys, self.bodies, self.tombs, self.letters, self.marks):
             for name in [name for name, each in kept.items() if each.until <= self.now]:
                 del kept[name]
 
@@ -130,15 +143,17 @@ class Model:
             return Held(job.id)
         self.rows[job.id] = Row(job, follower, self.now + keep, new.start, new.credential, new.operation)
         if new.joins:
-            self.rows[job.id].joined = [new.operation]
+            self.rows[job.id].shares = 1
         if job.key is not None:
             self.keys[job.key] = Key(job.id, job.fingerprint, self.now + (new.key_keep or keep))
         return Created()
 
     def _share(self, row: Row, operation: str) -> int:
-        if operation not in row.joined:
-            row.joined.append(operation)
-        return row.joined.index(operation) + 1
+        mark = self.marks.get((row.job.id, operation))
+        if mark is None:
+            row.shares += 1
+            mark = self.marks[row.job.id, operation] = Mark(row.shares, self.now + HOUR)
+        return mark.share
 
     def save(self, save: Save, follower: str) -> Saved | SavedEnd:
         """Applied once, by the follower, on what it knows or on what is older."""
@@ -151,6 +166,7 @@ class Model:
             if job.id in self.tombs:
                 return Saved.FENCED
             row = self.rows[job.id] = Row(job, follower, 0, save.start, save.credential)
+            row.shares = MANY if job.key_scope is KeyScope.RUN else 0
         elif row.follower != follower or row.job.revision > save.revision:
             return Saved.FENCED
         row.job, row.operation, row.until = job, save.operation, self.now + save.keep
@@ -218,11 +234,11 @@ class Model:
             return Canceling.TOMBSTONE if job_id in self.tombs else Canceling.NEVER
         if row.follower is None:
             return Canceling.ENDED
-        if len(row.joined) > 1:
-            if not 1 <= share <= len(row.joined):
+        if row.shares > 1:
+            if not 1 <= share <= row.shares:
                 return Canceling.SHARED
             row.given_up.add(share)
-            if len(row.given_up) < len(row.joined):
+            if len(row.given_up) < row.shares:
                 return Canceling.WAITING
         row.cancel = True
         return Canceling.ASKED

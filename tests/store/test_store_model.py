@@ -149,6 +149,16 @@ def shared(machine: Replicas) -> None:
     machine.call("cancel", row.id, 1)
 
 
+def shared_and_lost(machine: Replicas) -> None:
+    """One of two that share a job gives it up after it was put back; somebody joins."""
+    row = machine.accept("run")
+    machine.accept("run")
+    machine.lose(row.id, rest=False)
+    machine.go_on(row, restores=True)
+    machine.call("cancel", row.id, 1)
+    machine.accept("run")
+
+
 SCENES = {
     "a save on any revision": (outdated, "save", " or tonumber(held[1]) > tonumber(expected)"),
     "a job that is over is put back": (over, "save", "elseif redis.call('EXISTS', KEYS[4])", "elseif 1 == 0 and 0"),
@@ -156,6 +166,7 @@ SCENES = {
     "a key taken from its new job": (given_up, "save", "(not holder or holder == id) and key_keep", "key_keep"),
     "a share for every reply that was lost": (shared, "create", "if not mine then", "if true then"),
     "a cancel by one of many": (shared, "cancel", "< shares then", "< 1 then"),
+    "a cancel by one of those forgotten": (shared_and_lost, "save", "ARGV[15] == 'shared'", "false"),
 }
 """What chance takes long to come by: what happens, then as above."""
 

@@ -3,7 +3,7 @@
 --       [delivery]
 -- ARGV: id, operation, follower, expected revision, record, new revision, keep (ms), ending ('1' or ''), body,
 --       tombstone keep (ms; never less than the record's), keep of the key (ms; 0 frees it), start answered
---       ('1' or ''), channel prefix, principal, restores ('1' or ''), sealed start or '', sealed credential or '',
+--       ('1' or ''), channel prefix, principal, restores ('1', 'shared' for a job that calls share, or ''), sealed start or '', sealed credential or '',
 --       fingerprint, what the key of a delivery in this partition begins with, keep of what is to be delivered (ms),
 --       [delivery id, delivery record]
 -- Returns 'saved', 'fenced' or 'missing'; for an end that deliveries have waited for, 'saved' and their records.
@@ -47,6 +47,10 @@ if not held[1] then
         return 'fenced'
     end
     redis.call('HSET', KEYS[1], 'fol', follower)
+    if ARGV[15] == 'shared' then
+        -- How many calls share it is lost: more than will ever give it up, so that none cancels it for the others.
+        redis.call('HSET', KEYS[1], 'shares', 1000000000)
+    end
     if ARGV[16] ~= '' then
         redis.call('HSET', KEYS[1], 'start', ARGV[16])
     end
