@@ -14,14 +14,14 @@ import json
 import secrets
 import statistics
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.gateways import callmode
 from benchmarks.native import Upstream, WrongAnswersError, load, upstream
 from benchmarks.parts.common import Part, Size, alone, exactly_once
-from benchmarks.processes import HERE, free_port, module
+from benchmarks.processes import HERE, free_port, module, serving
 from benchmarks.rounds import Spread
 from benchmarks.targets import DELAY_P50, DELAY_P99, Finding, Target
 
@@ -31,7 +31,7 @@ JOBS = {Size.FULL: 1000, Size.QUICK: 200, Size.SMOKE: 20}
 ROUNDS = {Size.FULL: 5, Size.QUICK: 2, Size.SMOKE: 1}
 DURATIONS_MS = {Size.FULL: (200, 1500), Size.QUICK: (200, 1500), Size.SMOKE: (50, 300)}
 FLOOR, LONG_POLL, WEBHOOK = "direct long-poll", "callmode over long-poll", "callmode over webhooks"
-POLLING = "callmode over polling"
+NAIVE, POLLING = "aiohttp + ClientSession over long-poll, no record", "callmode over polling"
 INTERVALS = {Size.FULL: (0.1, 0.3, 1.0), Size.QUICK: (0.1, 1.0), Size.SMOKE: (0.1,)}
 LIMIT_S = 60
 
@@ -78,18 +78,22 @@ def run(size: Size, directory: Path) -> Part:
             FLOOR: functools.partial(loaded, origin.port, "/t/bench/job", mode="LongPolling"),
             LONG_POLL: functools.partial(loaded, gateway.port, "/long-poll"),
             WEBHOOK: functools.partial(loaded, gateway.port, "/webhook"),
+        }
+        shown: dict[str, Callable[[], Round]] = {
+            NAIVE: functools.partial(loaded, stack.enter_context(_naive(origin)), "/job"),
             POLLING: functools.partial(loaded, gateway.port, "/polling"),
+            **{f"client that polls every {each:g} s": functools.partial(polled, each) for each in INTERVALS[size]},
         }
         if size is Size.FULL:
             for measure in compared.values():
                 measure()  # the first jobs of a process, all begun at once, are no jobs like the others
         rounds = [{name: measure() for name, measure in compared.items()} for _ in range(ROUNDS[size])]
-        clients = {f"client that polls every {each:g} s": polled(each) for each in INTERVALS[size]}
+        beside = {name: measure() for name, measure in shown.items()}
         counted = origin.counts()
     if counted["failed_hooks"]:
         raise WrongAnswersError(f"{counted['failed_hooks']} webhooks were not taken")
     pooled = {name: _pooled([each[name] for each in rounds]) for name in compared}
-    pooled |= {name: _pooled([each]) for name, each in clients.items()}
+    pooled |= {name: _pooled([each]) for name, each in beside.items()}
     figures = {
         "jobs": JOBS[size] * ROUNDS[size],
         "rounds": ROUNDS[size],
@@ -99,6 +103,13 @@ def run(size: Size, directory: Path) -> Part:
     }
     findings = [_finding(target, name, rounds) for name in (LONG_POLL, WEBHOOK) for target in (DELAY_P50, DELAY_P99)]
     return Part("delay", figures, findings)
+
+
+@contextlib.contextmanager
+def _naive(origin: Upstream) -> Iterator[int]:
+    port = free_port()
+    with serving(module("benchmarks.peers.naive_long_poll", port, origin.url), port):
+        yield port
 
 
 def _client(origin: Upstream, size: Size, first: int, interval: float) -> list[float]:
