@@ -28,41 +28,47 @@ _TOLD_WITHIN = 1 * SECOND
 
 
 async def answer(request: Request, job_id: str, call: Call, render: Renderer, extra: Headers = ()) -> Response:
-    """Answer a caller about a job. `extra`: more fields for the answer. Raises `Problem`."""
+    """Answer a caller about a job. `extra`: more fields for the answer. Raises `Problem`.
+
+    Most of a blocked caller's memory is what its handler holds on to: so it waits in here, and in nothing else.
+    """
     gateway = request.gateway
-    async with gateway.watches.open(job_id) as watch:
-        step = await _settle(gateway, watch, call, render)
-        if isinstance(step, GiveUp):
-            step = await _give_up(gateway, watch, call, step)
-        job = watch.job
-        note(request, job=job)
-        urls = call.urls(job)
-        about = replies.about_job(job_id, urls, _applied(call, job))
-        fields = replies.for_operator(job_id) if call.for_operator else (*about, *extra)
-        match step:
-            case Reply(status, headers, body):
-                return replies.response(status, (*headers, *fields), body)
-            case ProblemReply(error, headers):
-                return replies.problem(error, (*headers, *fields), urls.monitor)
-            case OutcomeReply():
-                assert job.outcome is not None, "only an ended job is answered with its outcome"
-                return replies.outcome(job, job.outcome, await gateway.body_of(watch), fields)
-            case Stream():
-                return await stream(request, watch, call, fields)
-            case Wait() | GiveUp():
-                raise AssertionError("waits are settled, and what is given up is answered")
 
-
-async def _settle(gateway: Gateway, watch: Watch, call: Call, render: Renderer) -> Step:
     def matters(job: Job) -> bool:
         return render(job, call, gateway.clock.now()) != step
 
-    while isinstance(step := render(watch.job, call, gateway.clock.now()), Wait):
-        if gateway.drain.hurry:
-            # This replica is going: what would be said when the wait runs out is said now.
-            return _without_waiting(watch, call, render, step)
-        await watch.changed(step.until, matters)
-    return step
+    async with gateway.watches.open(job_id) as watch:
+        while isinstance(step := render(watch.job, call, gateway.clock.now()), Wait):
+            if gateway.drain.hurry:
+                # This replica is going: what would be said when the wait runs out is said now.
+                step = _without_waiting(watch, call, render, step)
+                break
+            request.slim()
+            await watch.changed(step.until, matters)
+        return await _said(request, watch, call, step, extra)
+
+
+async def _said(request: Request, watch: Watch, call: Call, step: Step, extra: Headers) -> Response:
+    gateway = request.gateway
+    if isinstance(step, GiveUp):
+        step = await _give_up(gateway, watch, call, step)
+    job = watch.job
+    note(request, job=job)
+    urls = call.urls(job)
+    about = replies.about_job(job.id, urls, _applied(call, job))
+    fields = replies.for_operator(job.id) if call.for_operator else (*about, *extra)
+    match step:
+        case Reply(status, headers, body):
+            return replies.response(status, (*headers, *fields), body)
+        case ProblemReply(error, headers):
+            return replies.problem(error, (*headers, *fields), urls.monitor)
+        case OutcomeReply():
+            assert job.outcome is not None, "only an ended job is answered with its outcome"
+            return replies.outcome(job, job.outcome, await gateway.body_of(watch), fields)
+        case Stream():
+            return await stream(request, watch, call, fields)
+        case Wait() | GiveUp():
+            raise AssertionError("waits are settled, and what is given up is answered")
 
 
 async def _give_up(gateway: Gateway, watch: Watch, call: Call, step: GiveUp) -> Step:

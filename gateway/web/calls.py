@@ -21,19 +21,19 @@ from gateway.web.departure import Departure
 from gateway.web.gateway import Gateway
 from gateway.web.log import note
 from gateway.web.request import Request
-from gateway.web.response import Response
+from gateway.web.response import Answered
 from gateway.web.routing import Destination, find
 from gateway.web.who import bearer_for, caller_of
 from gateway.worker.callbacks import Callee
 from gateway.worker.intake import Accepted, Order
 
 
-def call(request: Request) -> Coroutine[Any, Any, Response]:
+def call(request: Request) -> Coroutine[Any, Any, Answered]:
     """Handle a request to a route. Raises `Problem`."""
     return run(request, find(request.gateway.settings, request.raw_path, request.method))
 
 
-async def run(request: Request, destination: Destination) -> Response:
+async def run(request: Request, destination: Destination) -> Answered:
     """Have a call's job started and answer about it. Raises `Problem`."""
     gateway, route = request.gateway, destination.route
     request.notes = {"route": route.name}
@@ -51,17 +51,18 @@ async def run(request: Request, destination: Destination) -> Response:
     )
     choice = choose(orders.said(request, destination, arguments), route.policy)
     if caller is not None:
-        return await _follow(request, orders.order(request, destination, caller, arguments, choice), caller, choice)
+        return _follow(request, orders.order(request, destination, caller, arguments, choice), caller, choice)
     if destination.chosen_id is not None:
         raise BadRequest("this route keeps no records (track: off), so no job of it has an id")
     return await relay.forget(request, orders.start(request, destination, arguments), bearer, route.policy)
 
 
-async def _follow(request: Request, order: Order, caller: Caller, choice: Choice) -> Response:
+async def _follow(request: Request, order: Order, caller: Caller, choice: Choice) -> Answered:
     """Have the job accepted, or find the one that this call repeats; answer about it."""
     gateway = request.gateway
     note(request, mode=choice.mode.value if choice.mode else "upstream")
-    with Departure(request, choice.mode, order.policy) as departure:
+    departure = Departure(request, choice.mode, order.policy)
+    with departure:
         # A caller that goes now must not leave a job behind that was created and is followed by nobody.
         accepted = await gateway.tasks.finish(departure.of(gateway.intake.accept(order)))
         extra: Headers = ()
@@ -75,7 +76,8 @@ async def _follow(request: Request, order: Order, caller: Caller, choice: Choice
         if choice.preference_applied is not None:
             extra = (*extra, ("Preference-Applied", choice.preference_applied))
         terms = _terms(request, order, choice, accepted, shares.name(gateway, accepted.job_id, caller, accepted.share))
-        return await answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
+    answering = answer(request, accepted.job_id, terms, renderer(choice.mode), extra)
+    return departure.watching(answering) if departure.matters else answering
 
 
 def _terms(request: Request, order: Order, choice: Choice, accepted: Accepted, share: str) -> Call:

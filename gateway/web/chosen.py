@@ -13,7 +13,7 @@ from gateway.core.errors import BadRequest, NotATrigger
 from gateway.core.target import BadTarget, parse_target
 from gateway.web import calls
 from gateway.web.request import Request
-from gateway.web.response import Response
+from gateway.web.response import Answered
 from gateway.web.routing import Destination, find
 from gateway.web.settings import Route, WebSettings
 
@@ -21,7 +21,7 @@ _ID = re.compile(rb"[\x21-\x7e]{1,255}")
 _OWN = ("route", "method")
 
 
-async def put(request: Request) -> Response:
+async def put(request: Request) -> Answered:
     """Start the job of a chosen id, or attach to it."""
     return await calls.run(request, _destination(request, request.gateway.settings))
 

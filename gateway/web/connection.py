@@ -17,6 +17,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import CIMultiDictProxy
 
 from gateway.core.exchange import Headers
 from gateway.web import replies, wire
@@ -36,25 +37,22 @@ _MOST_WAITING = 32
 _LINGER = 10.0
 """Seconds for which a body that nobody wants is read: closed at once, its sender might never see the answer."""
 
+_HEAD_END = b"\r\n\r\n"
+
 _Item = tuple[RawRequestMessage | HttpProcessingError, StreamReader]
 
 
 class Connection(BaseProtocol):
     """A connection, one request in hand at a time. `server` says what handles it."""
 
-    __slots__ = ("_deaf", "_in_hand", "_local", "_parser", "_peer", "_server", "_task", "_waiting")
-
-    _parser: HttpRequestParser
+    __slots__ = ("_came", "_deaf", "_in_hand", "_local", "_peer", "_server", "_task", "_waiting")
 
     def __init__(self, server: Server) -> None:
-        parser = HttpRequestParser(
-            self,
-            server.loop,
-            _READ_LIMIT,
-            payload_exception=web.RequestPayloadError,
-            max_msg_queue_size=_MOST_WAITING,
-        )
-        super().__init__(server.loop, parser)
+        super().__init__(server.loop, None)
+        self._parser: HttpRequestParser | None = None
+        """Made when something comes: idle and blocked callers need none."""
+        self._came = b""
+        """What came last, while a request is in hand."""
         self._server = server
         self._in_hand: Request | None = None
         self._task: asyncio.Task[None] | None = None
@@ -128,6 +126,9 @@ class Connection(BaseProtocol):
         """Read what came; begin with the first request that it completes the head of."""
         if self._deaf:
             return
+        if self._parser is None:
+            self._parser = self._new_parser()
+        self._came = data
         items: Sequence[_Item]
         try:
             items, upgraded, _ = self._parser.feed_data(data)
@@ -161,6 +162,7 @@ class Connection(BaseProtocol):
             self._write(replies.unreadable(), head_only=False, http10=False, keeps=False)
             self._end()
             return
+        assert self._parser is not None, "it has read this message"
         self._parser.message_consumed()
         request = self._in_hand = Request(self, message, payload)
         self._server.taken(self)
@@ -176,6 +178,7 @@ class Connection(BaseProtocol):
         if not isinstance(response, Sent):
             self._write(response, head_only=request.method == "HEAD", http10=request.http10, keeps=keeps)
         self._in_hand = self._task = None
+        self._came = b""
         self._server.ended(self, request, response.status)
         if not request.payload.is_eof() and not request.wants_continue:
             self._linger(request.payload, keeps=keeps)
@@ -250,6 +253,26 @@ class Connection(BaseProtocol):
             self._interrupt(self._task)
         if self.transport is not None:
             self.transport.abort()
+
+    def slim(self, fields: CIMultiDictProxy[str]) -> None:
+        """Let go of the parser while the request in hand, with these fields, is being waited for.
+
+        It holds all of the request's head until another comes. That it has read nothing behind the request is certain
+        only where what came last is the request and no more.
+        """
+        head = self._came.find(_HEAD_END)
+        length = fields.get("Content-Length", "0")
+        if head >= 0 and length.isdigit() and len(self._came) == head + len(_HEAD_END) + int(length):
+            self._parser, self._came = None, b""
+
+    def _new_parser(self) -> HttpRequestParser:
+        return HttpRequestParser(
+            self,
+            self._loop,
+            _READ_LIMIT,
+            payload_exception=web.RequestPayloadError,
+            max_msg_queue_size=_MOST_WAITING,
+        )
 
     # -- a handler's side ------------------------------------------------------------------------------------------
 

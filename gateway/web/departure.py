@@ -19,6 +19,7 @@ from gateway.core.policy import OnDisconnect, Policy
 from gateway.core.reach import cancelable
 from gateway.store.port import StoreDown
 from gateway.web.request import Request
+from gateway.web.response import Response
 from gateway.worker.intake import Accepted
 
 _AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -49,6 +50,16 @@ class Departure:
                 self._cancel(accepted)
         return accepted
 
+    @property
+    def matters(self) -> bool:
+        """Whether its caller's going would mean anything from here on."""
+        return self._cancels and self._accepted is not None
+
+    async def watching(self, answering: Coroutine[Any, Any, Response]) -> Response:
+        """Watch it until `answering` is done."""
+        with self:
+            return await answering
+
     def __enter__(self) -> Self:
         return self
 
@@ -67,6 +78,7 @@ class Departure:
 
     def _cancel(self, accepted: Accepted) -> None:
         if self._cancels:
+            self._accepted = None
             self._begin_giving_up(accepted)
 
     def _begin_giving_up(self, accepted: Accepted) -> None:

@@ -13,9 +13,9 @@ from gateway.core.errors import InternalError, Problem
 from gateway.web import cors, hygiene, replies
 from gateway.web.answering import caller_origin
 from gateway.web.request import Request
-from gateway.web.response import Response
+from gateway.web.response import Answered, Response
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Answered]]
 
 Front = Callable[[Request], Coroutine[Any, Any, None]]
 """Answers a request, whatever happens."""
@@ -31,7 +31,10 @@ def front(route: Handler) -> Front:
         try:
             # Before any handler reads a header: what two servers could read in two ways is acted on by neither.
             hygiene.check(request)
-            response = await route(request) if _expects_what_is_done(request) else Response(417, close=True)
+            answered: Answered = route(request) if _expects_what_is_done(request) else Response(417, close=True)
+            while not isinstance(answered, Response):
+                answered = await answered
+            response = answered
         except asyncio.CancelledError:
             request.connection.unanswered(request)
             raise

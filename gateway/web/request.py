@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from aiohttp import HttpVersion10, StreamReader
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader
 from aiohttp.http_parser import RawRequestMessage
-from multidict import CIMultiDictProxy, MultiMapping
+from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
+from yarl import URL
 
 if TYPE_CHECKING:
     from gateway.web.connection import Connection
     from gateway.web.gateway import Gateway
 
 
+_NEEDED = frozenset({"host", "last-event-id", "origin", "x-forwarded-host", "x-forwarded-proto"})
+"""Fields that an answer depends on: where job URLs lead, who may read it, and where a stream goes on."""
+
+_EMPTY: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+_NOTHING = RawRequestMessage("", "/", HttpVersion11, _EMPTY, (), False, None, False, False, URL("/"))
+
+
+@lru_cache(maxsize=256)
+def _few(fields: tuple[tuple[str, str], ...]) -> CIMultiDictProxy[str]:
+    """Return these fields: one and the same for all callers that have the same."""
+    return CIMultiDictProxy(CIMultiDict(fields))
+
+
 class Request:
     """One request. Times are seconds of the loop's clock."""
 
     __slots__ = (
-        "_connection", "_message", "begun", "gateway", "headers", "id", "keeping", "method", "notes", "origins",
-        "payload", "raw_path", "wants_continue",
+        "_connection",
+        "_message",
+        "_path",
+        "begun",
+        "gateway",
+        "headers",
+        "http10",
+        "id",
+        "keeping",
+        "keeps",
+        "method",
+        "notes",
+        "origins",
+        "payload",
+        "raw_path",
+        "wants_continue",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> None:
@@ -29,10 +59,16 @@ class Request:
         self.payload = payload
         """The body as it comes in, its coding taken off."""
         self.gateway: Gateway = connection.gateway
+        self._path: str | None = None
         self.method = message.method
         self.headers: CIMultiDictProxy[str] = message.headers
         self.raw_path = message.path
         """The request target, as it came over the wire."""
+        self.http10: bool = message.version == HttpVersion10
+        """Whether the caller speaks HTTP/1.0, and so takes no chunks."""
+        # A peer may have framed a request in chunks otherwise than we did: nothing more is read after one.
+        self.keeps: bool = not (message.should_close or message.chunked or "Transfer-Encoding" in message.headers)
+        """Whether the connection may be used for another request, as far as this one is concerned."""
         self.begun = connection.now()
         self.id = ""
         """The `{id}` in the path of the route that was taken."""
@@ -45,9 +81,24 @@ class Request:
         self.wants_continue = "Expect" in message.headers
         """The caller waits to be told to send the body (RFC 9110 10.1.1)."""
 
+    def slim(self) -> None:
+        """Let go of what no answer is made with: a blocked caller is to cost little.
+
+        Gone are the query and most fields; and what its connection's parser keeps of them.
+        """
+        if self._path is not None or not self.payload.is_eof():
+            return
+        self._connection.slim(self.headers)
+        self._path = self.raw_path = self.path
+        self._message = _NOTHING
+        self.payload = EMPTY_PAYLOAD
+        self.headers = _few(tuple([(name, value) for name, value in self.headers.items() if name.lower() in _NEEDED]))
+
     @property
     def path(self) -> str:
         """The path, its escapes decoded."""
+        if self._path is not None:
+            return self._path
         raw = self.raw_path.partition("?")[0]
         return raw if raw.startswith("/") and "%" not in raw and "#" not in raw else self._message.url.path
 
@@ -76,18 +127,6 @@ class Request:
     def version(self) -> tuple[int, int]:
         """The HTTP version that the caller says it speaks."""
         return self._message.version
-
-    @property
-    def http10(self) -> bool:
-        """Whether the caller speaks HTTP/1.0, and so takes no chunks."""
-        return self._message.version == HttpVersion10
-
-    @property
-    def keeps(self) -> bool:
-        """Whether the connection may be used for another request, as far as this one is concerned."""
-        message = self._message
-        # A peer may have framed a request in chunks otherwise than we did: nothing more is read after one.
-        return not (message.should_close or message.chunked or "Transfer-Encoding" in message.headers)
 
     @property
     def remote(self) -> str | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from gateway.core.exchange import Headers
 
 
@@ -21,6 +24,10 @@ class Response:
         """Return the values of the fields of this name, in any case of letters."""
         wanted = name.lower()
         return [value for each, value in self.fields if each.lower() == wanted]
+
+
+Answered = Response | Coroutine[Any, Any, "Answered"]
+"""What a handler comes to: an answer, or what is left to do for one. Handed back, it waits in no frame but its own."""
 
 
 class Sent(Response):

@@ -11,7 +11,7 @@ from gateway.store.port import StoreDown
 from gateway.web import callbacks, calls, chosen, commands, dead_letters, hooks, jobs, operators
 from gateway.web.front import Front, Handler, front
 from gateway.web.request import Request
-from gateway.web.response import Response
+from gateway.web.response import Answered, Response
 
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 _ANY = "*"
@@ -80,7 +80,7 @@ _ADMIN: Table = {
 def data_port() -> Front:
     """Return what answers the data port."""
 
-    def route(request: Request) -> Coroutine[Any, Any, Response]:
+    def route(request: Request) -> Coroutine[Any, Any, Answered]:
         path = request.escaped_path
         methods = _found(_DATA, request, path) if path.startswith(_RESERVED) else None
         handler = None if methods is None else methods.get(request.method) or methods.get(_ANY)
@@ -93,7 +93,7 @@ def data_port() -> Front:
 def admin_port() -> Front:
     """Return what answers the admin port."""
 
-    def route(request: Request) -> Coroutine[Any, Any, Response]:
+    def route(request: Request) -> Coroutine[Any, Any, Answered]:
         operators.check_operator(request)
         methods = _found(_ADMIN, request, request.escaped_path)
         if methods is None:

@@ -7,10 +7,10 @@ everything watched is read again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
-from typing import Self
+from typing import Any, Self
 
 from gateway.core.errors import JobExpired, NotFound
 from gateway.core.job import Job
@@ -71,9 +71,9 @@ class Watch:
         """The outcome's body, if the job's end was seen by this replica."""
         return self._topic.body
 
-    async def changed(self, until: int, matters: Matters = anything) -> bool:
+    def changed(self, until: int, matters: Matters = anything) -> Coroutine[Any, Any, bool]:
         """Wait for a newer record that `matters` until `until` (ms of the store's time). Return whether one came."""
-        return await self._topic.changed((until - self._clock.now()) / 1000, matters)
+        return self._topic.changed((until - self._clock.now()) / 1000, matters)
 
 
 class Watches:

@@ -59,6 +59,14 @@ class Handlers:
         await self.go.wait()
         return Response(200, (), b"waited")
 
+    async def slim(self, request: Request) -> Response:
+        """Read the body, let go of the rest, and wait: what is answered with is still there."""
+        await read_body(request)
+        request.slim()
+        assert (request.path, request.headers["Host"], request.method) == ("/slim", "x", "POST")
+        assert "Content-Length" not in request.headers
+        return await self.wait(request)
+
     async def keep(self, request: Request) -> Response:
         """Do what may not be left halfway."""
         with request.kept():
@@ -396,3 +404,35 @@ async def test_at_the_end_who_waits_still_is_cut_off():
     with contextlib.suppress(ConnectionError):
         assert await peer.rest() == b""
     await peer.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 2], ids=["whole", "in pieces"])
+async def test_what_comes_while_a_caller_is_blocked_is_not_lost(pieces: int):
+    """Its connection keeps next to nothing, and takes the next request all the same."""
+    async with rig() as it:
+        peer = await it.connect()
+        request = POST % (b"slim", 3, b"one")
+        for piece in (request[:20], request[20:]) if pieces == 2 else (request,):
+            peer.send(piece)
+            await asyncio.sleep(0.02)
+        await it.handlers.entered.wait()
+        peer.send((POST % (b"echo", 3, b"two"))[:-1])
+        await asyncio.sleep(0.02)
+        peer.send(b"o")
+        it.handlers.go.set()
+        assert (await peer.answer())[2] == b"waited"
+        assert (await peer.answer())[2] == b"two"
+        await peer.close()
+
+
+async def test_what_came_along_with_a_blocked_callers_request_is_not_lost():
+    """Though it was not complete."""
+    async with rig() as it:
+        peer = await it.connect()
+        behind = POST % (b"echo", 3, b"two")
+        peer.send(POST % (b"slim", 3, b"one") + behind[:15])
+        await it.handlers.entered.wait()
+        peer.send(behind[15:])
+        it.handlers.go.set()
+        assert [(await peer.answer())[2], (await peer.answer())[2]] == [b"waited", b"two"]
+        await peer.close()
