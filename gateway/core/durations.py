@@ -8,7 +8,7 @@ Turnbull, 1976, one step of it a job). Counting it where it was seen would take 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -17,12 +17,14 @@ HALF_LIFE = 512
 
 _PER_OCTAVE = 16
 """Bins are 4.4 % wide."""
-_FIRST = 16
+_FIRST = 64
 """Milliseconds: what is shorter is one bin."""
 _PIECES = 16
 """A job is counted in no more pieces, so that what is known of it stays few numbers."""
-LAST_BIN = 24 * _PER_OCTAVE - 1
+LAST_BIN = 22 * _PER_OCTAVE - 1
 """Three days. What takes longer is in it too."""
+_EDGES: tuple[float, ...] = (0.0, *(_FIRST * 2.0 ** (number / _PER_OCTAVE) for number in range(LAST_BIN + 1)))
+"""Where each bin begins, and the last one ends."""
 
 
 def bin_of(duration: float) -> int:
@@ -32,7 +34,7 @@ def bin_of(duration: float) -> int:
 
 def lower_edge(number: int) -> float:
     """Return where a bin begins, in ms; its end is where the next one begins."""
-    return _FIRST * 2.0 ** ((number - 1) / _PER_OCTAVE) if number else 0.0
+    return _EDGES[number]
 
 
 _EDGES = tuple(lower_edge(number) for number in range(LAST_BIN + 2))
@@ -53,14 +55,17 @@ class Durations(msgspec.Struct, frozen=True):
         first, last = bin_of(ran), bin_of(ended)
         if first == last or ended <= ran:
             return {last: 1.0}
-        even = 1 / (ended - ran)
-        shares: dict[int, float] = {}
-        for number in range(first, last + 1):
-            begin, end = _EDGES[number], _EDGES[number + 1]
-            within = (ended if ended < end else end) - (ran if ran > begin else begin)  # noqa: FURB136 - no calls, a job has dozens
-            if within > 0:
-                shares[number] = within * (self.weights.get(number, 0.0) / (end - begin) + even)
-        return _in_pieces(shares)
+        begins = [ran, *_EDGES[first + 1 : last + 1]]
+        ends = [*_EDGES[first + 1 : last + 1], ended]
+        known = [self.weights.get(number, 0.0) for number in range(first, last + 1)]
+        # Of the first and the last bin only a part was not looked at.
+        known[0] *= (ends[0] - ran) / (ends[0] - _EDGES[first])
+        known[-1] *= min((ended - begins[-1]) / (_EDGES[last + 1] - begins[-1]), 1.0)
+        each, total = 1 / (ended - ran), sum(known) + 1
+        return _in_pieces(
+            first,
+            [(weight + (end - begin) * each) / total for weight, begin, end in zip(known, begins, ends, strict=True)],
+        )
 
     def after(self, ended: Mapping[int, float], jobs: int) -> Durations:
         """Return the histogram once `jobs` more have ended, whose shares are `ended`: the store does the same."""
@@ -76,16 +81,14 @@ class Durations(msgspec.Struct, frozen=True):
         return sum(abs(self.weights.get(number, 0.0) - other.weights.get(number, 0.0)) for number in numbers)
 
 
-def _in_pieces(shares: Mapping[int, float]) -> dict[int, float]:
-    """Return `shares` as parts of 1, with small ones moved on to the next bin until they are a piece."""
+def _in_pieces(first: int, shares: Sequence[float]) -> dict[int, float]:
+    """Return shares of the bins from `first` on, with small ones moved on to the next bin until they are a piece."""
     pieces: dict[int, float] = {}
-    carried, total = 0.0, sum(shares.values())
-    for number, share in shares.items():
-        carried += share / total
+    carried = 0.0
+    for number, share in enumerate(shares, first):
+        carried += share
         if carried >= 1 / _PIECES:
             pieces[number] = carried
             carried = 0.0
-    if carried:
-        last = max(pieces)
-        pieces[last] += carried
+    pieces[max(pieces)] += carried
     return pieces

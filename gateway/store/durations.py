@@ -1,6 +1,6 @@
 """The verb of learning: a route's histogram of durations, which replicas add to and read in one go.
 
-It is one string of three bytes a bin, 600 for jobs of a minute and never more than 1,200, and goes when its route has
+It is one string of three bytes a bin, 500 for jobs of a minute and never more than 1,100, and goes when its route has
 been silent for a month.
 """
 

@@ -1,8 +1,8 @@
 """Learning how long a route's jobs take, and the routes' policies with what was learned.
 
-A job's end costs the hot path a few additions. What has ended here is counted in the store by one command for each
-route however many they were, within a second while it is news, else within ten; the answer is what all replicas know.
-What could not be counted is lost: it was an estimate, and more jobs come.
+A job's end costs the hot path two numbers in a list. What has ended here is counted in the store by one command a
+route, within a second while it is news, else within ten; the answer is what all replicas know. What could not be
+counted is lost: it was an estimate, and more jobs come.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOGETHER = 1.0
 """Seconds for which ends are gathered."""
 _AT_LAST = 10.0
 """Seconds after which they are counted though they are little news."""
-_AT_ONCE = 1_000
+_AT_ONCE = 200
 """Jobs of a route that are counted of each gathering: more would tell no more."""
 _ROUTES = 1_000
 """Routes remembered: in pass-through any path may be one. Of more, those that were learned of first are forgotten."""
@@ -60,16 +60,24 @@ class _Route:
 class _Ended:
     """Jobs of one route that have ended and are not counted yet."""
 
-    __slots__ = ("jobs", "shares", "since")
+    __slots__ = ("ages", "since")
 
     def __init__(self, now: float) -> None:
         self.since = now
-        self.jobs = 0
-        self.shares: Counter[int] = Counter()
+        self.ages: list[tuple[int, int]] = []
+        """Of each, an age at which it ran and one at which it had ended (ms)."""
 
     def are_due(self, known: float, now: float) -> bool:
         """Whether they are to be counted at `now`, when `known` jobs are known of."""
-        return self.jobs == 0 or self.jobs > known * _LITTLE or now >= self.since + _AT_LAST
+        jobs = len(self.ages)
+        return jobs == 0 or jobs > known * _LITTLE or now >= self.since + _AT_LAST
+
+    def shares(self, known: Durations) -> Counter[int]:
+        """Return where they ended, by what is `known` of those before them."""
+        shares: Counter[int] = Counter()
+        for ran, ended in self.ages:
+            shares.update(known.shares(ran, ended))
+        return shares
 
 
 class Learning:
@@ -113,10 +121,9 @@ class Learning:
         known = self._known(after.route)
         if not known.policy.pace.learn:
             return
-        ended = self._to_count(after.route)
-        if ended.jobs < _AT_ONCE:
-            ended.jobs += 1
-            ended.shares.update(known.durations.shares(*seen))
+        ages = self._to_count(after.route).ages
+        if len(ages) < _AT_ONCE:
+            ages.append(seen)
 
     async def run(self) -> None:
         """Count and ask whenever there is something to, until cancelled."""
@@ -132,12 +139,15 @@ class Learning:
         """Count what has ended here, and plan by what is known then. A store that is away learns nothing."""
         due = self._due()
         for route, ended in due.items():
+            known = self._routes.get(route)
+            if known is None:
+                continue  # Forgotten meanwhile.
+            shares, operation = ended.shares(known.durations), self._random(9).hex()
             try:
-                durations = await self._store.learn(self._name(route), ended.shares, ended.jobs, self._random(9).hex())
+                durations = await self._store.learn(self._name(route), shares, len(ended.ages), operation)
             except StoreDown:
                 continue
-            if (known := self._routes.get(route)) is not None:
-                known.take(durations)
+            known.take(durations)
 
     def _due(self) -> dict[str, _Ended]:
         """Take what is to be counted now from what has ended."""

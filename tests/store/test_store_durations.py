@@ -58,11 +58,11 @@ async def test_the_store_fades_as_the_histogram_does(store):
 
 
 async def test_it_stays_small_whatever_is_learned(store, raw, keys):
-    """Three bytes a bin: 600 for jobs of a minute, 1,200 for those of days."""
+    """Three bytes a bin: 500 for jobs of a minute, 1,100 for those of days."""
     await store.learn(ROUTE, {bin_of(MINUTE): 1.0}, 1, "a")
-    assert await raw.strlen(keys.durations(ROUTE)) < 700
+    assert await raw.strlen(keys.durations(ROUTE)) < 550
     await store.learn(ROUTE, dict.fromkeys(range(LAST_BIN + 1), 1000.0), 1000, "b")
-    assert await raw.strlen(keys.durations(ROUTE)) < 1_200
+    assert await raw.strlen(keys.durations(ROUTE)) < 1_100
 
 
 async def test_more_than_a_number_holds_is_as_much_as_it_holds(store):
