@@ -59,6 +59,7 @@ class Acknowledged:
             await asyncio.wait({self._sending})
 
     async def _send(self) -> None:
+        some: list[tuple[Command, asyncio.Future[Any]]] = []
         try:
             while self._gathered:
                 some, self._gathered = self._gathered[:_AT_A_TIME], self._gathered[_AT_A_TIME:]
@@ -68,6 +69,10 @@ class Acknowledged:
                         future.set_result(answer)
         finally:
             self._sending = None
+            left, self._gathered = [*some, *self._gathered], []
+            for _, future in left:
+                if not future.done():  # only if this was cancelled, or is broken: nobody else would ever tell them
+                    future.set_result(Lost("the sending of writes was ended"))
 
     async def _run(self, commands: Sequence[Command]) -> list[Any]:
         """Send the commands and one WAIT."""
