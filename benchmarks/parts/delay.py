@@ -33,6 +33,8 @@ DURATIONS_MS = {Size.FULL: (200, 1500), Size.QUICK: (200, 1500), Size.SMOKE: (50
 FLOOR, LONG_POLL, WEBHOOK = "direct long-poll", "callmode over long-poll", "callmode over webhooks"
 NAIVE, POLLING = "aiohttp + ClientSession over long-poll, no record", "callmode over polling"
 INTERVALS = {Size.FULL: (0.1, 0.3, 1.0), Size.QUICK: (0.1, 1.0), Size.SMOKE: (0.1,)}
+RATE = 100
+"""Callers that connect in a second: all at once, the first ends would wait behind the last starts."""
 LIMIT_S = 60
 
 FOLDER = "11111111-2222-4333-8444-555555555555"
@@ -65,7 +67,7 @@ def run(size: Size, directory: Path) -> Part:
             with exactly_once(origin, JOBS[size]) as asked:
                 told = load(
                     port, path, connections=CALLERS[size], calls=JOBS[size], first=next(first),
-                    ms="{}-{}".format(*DURATIONS_MS[size]), delays=1, limit=LIMIT_S, **more,
+                    ms="{}-{}".format(*DURATIONS_MS[size]), delays=1, rate=RATE, limit=LIMIT_S, **more,
                 )  # fmt: skip
             return {"delays": told["delays_ms"], "calls": asked["calls"] / JOBS[size]}
 
