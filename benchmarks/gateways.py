@@ -58,7 +58,7 @@ def callmode(
     }
     if "url" in document["store"]:
         del document["store"]["data_dir"]
-        document["keyring"] = generate()
+        document.setdefault("keyring", generate())
     config, log = directory / "gateway.yaml", directory / "gateway.log"
     # YAML 1.2 takes JSON as it is.
     config.write_text(json.dumps(document, indent=1))
