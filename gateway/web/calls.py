@@ -64,7 +64,8 @@ async def _follow(request: Request, order: Order, caller: Caller, choice: Choice
     departure = Departure(request, choice.mode, order.policy)
     with departure:
         # A caller that goes now must not leave a job behind that was created and is followed by nobody.
-        accepted = await gateway.tasks.finish(departure.of(gateway.intake.accept(order)))
+        with request.kept():
+            accepted = await departure.of(gateway.intake.accept(order))
         extra: Headers = ()
         if accepted.replayed:
             try:

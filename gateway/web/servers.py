@@ -15,8 +15,8 @@ from gateway.web.server import Server
 from gateway.web.settings import Address, WebSettings
 from gateway.web.tables import admin_port, data_port
 
-BACKLOG = 1024
-"""Connections that may wait to be accepted."""
+BACKLOG = 4096
+"""Connections that may wait to be accepted: thousands of callers may come at once, or come back."""
 
 _LINGER = 2.0
 """Seconds that the last answers may take to leave, once nobody waits any more."""
@@ -61,7 +61,7 @@ def own_ports(settings: WebSettings) -> Ports:
             for name, protocol in protocols.items():
                 address = addresses[name]
                 assert address is not None, "what is served has an address"
-                server = await _listen(protocol, address)
+                server = await listen(protocol, address)
                 stack.callback(server.close)
                 bound[name] = Address(*server.sockets[0].getsockname()[:2])
             yield bound
@@ -69,7 +69,8 @@ def own_ports(settings: WebSettings) -> Ports:
     return ports
 
 
-async def _listen(protocol: Callable[[], asyncio.BaseProtocol], address: Address) -> asyncio.Server:
+async def listen(protocol: Callable[[], asyncio.BaseProtocol], address: Address) -> asyncio.Server:
+    """Have connections to `address` served by what `protocol` makes. Raises `OSError` if it is taken."""
     loop = asyncio.get_running_loop()
     try:
         server = await loop.create_server(protocol, address.host, address.port, backlog=BACKLOG, reuse_address=True)

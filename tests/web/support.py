@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import types
 from collections.abc import AsyncIterator
@@ -15,6 +14,8 @@ from aiohttp.streams import StreamReader
 from gateway.web.front import Handler, front
 from gateway.web.request import Request
 from gateway.web.server import Server
+from gateway.web.servers import listen
+from gateway.web.settings import Address
 
 
 class Wire:
@@ -44,7 +45,7 @@ def made(method: str = "GET", target: str = "/", headers: dict[str, str] | None 
 async def served(gateway: Any, handler: Handler, *, keep_alive: float = 75.0, logs: bool = False) -> AsyncIterator[str]:
     """Serve `handler` on a port of its own; give its URL."""
     server = Server(gateway, front(handler), keep_alive=keep_alive, logs=logs)
-    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    listening = await listen(server, Address("127.0.0.1", 0))
     host, port = listening.sockets[0].getsockname()
     yield f"http://{host}:{port}"
     listening.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import socket
 import types
 from collections.abc import AsyncIterator
 
@@ -66,6 +67,12 @@ class Handlers:
         assert (request.path, request.headers["Host"], request.method) == ("/slim", "x", "POST")
         assert "Content-Length" not in request.headers
         return await self.wait(request)
+
+    async def probed(self, request: Request) -> Response:
+        """Answer whether keep-alive probes are sent, and small answers at once."""
+        own = request.connection.transport.get_extra_info("socket")
+        asked = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return Response(200, (), " ".join(str(own.getsockopt(*option)) for option in asked).encode())
 
     async def keep(self, request: Request) -> Response:
         """Do what may not be left halfway."""
@@ -435,4 +442,13 @@ async def test_what_came_along_with_a_blocked_callers_request_is_not_lost():
         peer.send(behind[15:])
         it.handlers.go.set()
         assert [(await peer.answer())[2], (await peer.answer())[2]] == [b"waited", b"two"]
+        await peer.close()
+
+
+async def test_vanished_callers_are_found_out():
+    """The system asks after silent peers, because the listening socket says so."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(POST % (b"probed", 0, b""))
+        assert (await peer.answer())[2] == b"1 1"
         await peer.close()

@@ -17,7 +17,7 @@ import structlog
 
 from gateway.app.workers.channel import Channel
 
-_BACKLOG = 1024
+_BACKLOG = 4096
 _AT_ONCE = 64
 """Connections taken before anything else has its turn."""
 
@@ -42,6 +42,8 @@ class Dealer:
     def listen(self) -> None:
         """Begin. Until now, who connects is refused."""
         for _, listener in self._listeners:
+            # Inherited by what is accepted there: callers who are blocked for long and vanish are found out.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             listener.listen(_BACKLOG)
         self._resume()
 
