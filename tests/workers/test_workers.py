@@ -42,7 +42,8 @@ async def test_each_gets_its_share_of_connections(workers: Workers, connections:
                 group.create_task(held())
             shares = await workers.answering("/-/healthz", connections)
             gate.set()
-    assert shares == {1: connections // 2, 2: connections // 2}
+    # One that is busy for a moment has no room, and the other gets a few more.
+    assert min(shares[1], shares[2]) >= 0.45 * connections
 
 
 async def test_who_comes_after_the_others_have_gone_finds_both(workers: Workers):
