@@ -19,7 +19,7 @@ from gateway.core.job import Job
 from gateway.core.retention import kept_for
 from gateway.observability.job_log import JobLog
 from gateway.observability.traces import JobTraces, provider
-from gateway.store.port import NewJob
+from gateway.store.port import Hint, NewJob
 from gateway.store.redis import RedisStore
 from gateway.upstream.assembly import UpstreamAssembly
 from gateway.upstream.orchestrator import Orchestrator
@@ -35,6 +35,7 @@ from gateway.worker.disown import disown
 from gateway.worker.driver import Driver
 from gateway.worker.feed import Feed
 from gateway.worker.guard import Guard
+from gateway.worker.held import Held
 from gateway.worker.hints import Hints
 from gateway.worker.intake import Intake
 from gateway.worker.learning import Learning
@@ -43,6 +44,7 @@ from gateway.worker.links import Links
 from gateway.worker.port import Observer, Policies
 from gateway.worker.postman import Postman
 from gateway.worker.tasks import Tasks
+from gateway.worker.told import Told, both
 from gateway.worker.vault import Vault
 from gateway.worker.watches import Watches
 
@@ -82,6 +84,8 @@ class Assembly:
             failed=defect,
         )
         self.policies: Policies = self.learning
+        self.told = Told(self.policies, self.clock, on=bool(config.web.hook_secrets))
+        self.held = Held(config.worker.held_connections)
         self.links = Links(self.policies, None if self._own_credential else self.signer)
 
     @cached_property
@@ -159,18 +163,19 @@ class Assembly:
             store=self.store,
             upstream=self.upstream,
             vault=self.vault,
-            policies=self.policies,
+            policies=self.told,
             clock=self.clock,
             feed=self.feed,
             tasks=self.tasks,
             observe=self._observe,
-            ended=self.learning.ended,
+            ended=both(self.learning.ended, self.told.ended),
             random=secrets.token_bytes,
             deliver=self.deliveries.follow,
             lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first
             holds=lambda follower: self.leases.holds(follower),  # noqa: PLW0108 - so do leases
             paused=lambda: self.leases.paused,
             failed=defect,
+            held=self.held,
             answer_unsaved=self._config.worker.answer_unsaved,
         )
 
@@ -201,7 +206,7 @@ class Assembly:
             followed=self.driver.job,
             me=lambda: self.leases.incarnation,
             heed=self.driver.heed,
-            hinted=self.hints,
+            hinted=self._hinted,
             left=self.leases.hurry,
         )
 
@@ -209,6 +214,10 @@ class Assembly:
     def hints(self) -> Hints:
         """What Orchestrator's webhooks say."""
         return Hints(self.driver, self.policies, self.clock)
+
+    def _hinted(self, hint: Hint) -> None:
+        self.told.hinted(hint)
+        self.hints(hint)
 
     @cached_property
     def intake(self) -> Intake:
@@ -242,6 +251,8 @@ class Assembly:
             driver=self.driver,
             leases=self.leases,
             intake=self.intake,
+            held=self.held,
+            told=self.told,
             watches=self.watches,
             callbacks=self.callbacks,
             callback_secrets=self.callback_secrets,

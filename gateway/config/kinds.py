@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from gateway.config import addresses, scalars, units
 from gateway.config.interpolation import Interpolated
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import OnDisconnect, OnTimeout, SameCall
+from gateway.core.policy import LongPolls, OnDisconnect, OnTimeout, SameCall
 from gateway.store import settings
 from gateway.web.settings import Address
 
@@ -139,8 +139,14 @@ LogFormat = Annotated[str, _words("auto", "json", "console")]
 LogLevel = Annotated[str, _words("debug", "info", "warning", "error")]
 Method = Annotated[str, _words("GET", "POST", "PUT", "DELETE", "PATCH")]
 
+AUTO = "auto"
+"""The name of no mode: of the choice between them."""
+
 UpstreamModeName = Annotated[
-    UpstreamMode | None, one_of({mode.value: mode for mode in UpstreamMode} | {"trigger": None})
+    UpstreamMode | str | None, one_of({mode.value: mode for mode in UpstreamMode} | {AUTO: AUTO, "trigger": None})
+]
+LongPollsName = Annotated[
+    LongPolls, one_of({each.value: each for each in LongPolls}, {True: LongPolls.ON, False: LongPolls.OFF})
 ]
 CallerModeName = Annotated[CallerMode | None, one_of({mode.value: mode for mode in CallerMode} | {"upstream": None})]
 AllowedMode = Annotated[CallerMode, one_of({mode.value: mode for mode in CallerMode})]

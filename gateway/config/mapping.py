@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.auth.settings import AuthSettings
+from gateway.config.kinds import AUTO
 from gateway.config.model import DRAIN_NOTICE, WORKERS, CallbackKeys, GatewayKeys, JobsApiKeys, OAuthKeys
 from gateway.config.routes import RECONCILE_WAIT, ROUTE_START_RETRY, PolicyKeys, RouteKeys
 from gateway.core.jobs_api import trigger_place
-from gateway.core.modes import CallerMode
+from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.core.policy import Binding, Deduplicate, Pace, Policy
 from gateway.core.reach import stoppable
 from gateway.observability.settings import LogSettings
@@ -47,7 +48,11 @@ def settings(keys: GatewayKeys, directory: Path, environment: Mapping[str, str])
         store=_store(keys, directory, environment),
         web=_web(keys),
         auth=_auth(keys, directory, environment),
-        worker=WorkerSettings(answer_unsaved=keys.store.answer_unsaved, callbacks=callbacks(keys.callbacks)),
+        worker=WorkerSettings(
+            answer_unsaved=keys.store.answer_unsaved,
+            held_connections=keys.limits.held_connections,
+            callbacks=callbacks(keys.callbacks),
+        ),
         log=LogSettings(format=keys.log.format, level=keys.log.level),
         workers=keys.workers,
     )
@@ -59,6 +64,10 @@ def policy(keys: GatewayKeys, route: RouteKeys | None = None) -> Policy:
     if route:
         said |= _said(route)
         said.setdefault("start_retry", min(ROUTE_START_RETRY, said.get("wait", Policy().wait)))
+    if said.get("upstream_mode") == AUTO:
+        # Of what names no trigger, there is one start.
+        process = route is not None and route.trigger is None and bool(route.process or route.release)
+        said |= {"auto": True, "upstream_mode": UpstreamMode.JOBS if process else Policy().upstream_mode}
     allowed = frozenset(said.pop("modes", CallerMode))
     if not said.get("track", True):  # without a record there is nothing to watch in any other mode
         allowed = frozenset({CallerMode.FORGET})

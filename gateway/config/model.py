@@ -131,6 +131,8 @@ class LimitKeys(Keys):
     """An answer of the upstream."""
     connections: k.Count = _UPSTREAM.max_connections
     """Connections to the upstream at once."""
+    held_connections: k.Number = _WORKER.held_connections
+    """Of these, on each replica, those that may wait for jobs' ends before upstream_mode auto chooses no more."""
 
 
 class CallbackKeys(Keys):

@@ -35,7 +35,10 @@ class PolicyKeys(Keys):
     """What a route decides about its jobs."""
 
     upstream_mode: k.UpstreamModeName = _POLICY.upstream_mode
-    """The call mode asked of the trigger; trigger: ask for none, take its own; Jobs: start by the Jobs API instead."""
+    """The call mode asked of the trigger; trigger: ask for none, take its own; Jobs: start by the Jobs API instead.
+    auto: what is best at each moment; of a route that names a process and no trigger, Jobs."""
+    auto_long_poll: k.LongPollsName = _POLICY.auto_long_poll
+    """Whether auto may hold a connection for a short job: safe, if a start lost with it is found or may be repeated."""
     caller_mode: k.CallerModeName = _POLICY.caller_mode
     """For callers who name no mode; upstream: answer in whichever mode the trigger did."""
     modes: Annotated[tuple[k.AllowedMode, ...], LIST, Field(min_length=1)] = tuple(

@@ -41,6 +41,15 @@ class OnDisconnect(enum.StrEnum):
     """It is canceled."""
 
 
+class LongPolls(enum.StrEnum):
+    """Where upstream mode `auto` may choose to long-poll."""
+
+    SAFE = "safe"
+    """Where a start whose first leg is lost can be found, or may be repeated."""
+    ON = "on"
+    OFF = "off"
+
+
 class SameCall(enum.StrEnum):
     """What must be equal for two calls of a route to be one."""
 
@@ -94,6 +103,8 @@ class Pace(msgspec.Struct, frozen=True):
     """Whether reads are planned by how long the route's jobs took."""
     learned: Schedule | None = None
     """What they have told so far."""
+    stretch: int = 1
+    """By how much reads are further apart than planned, the ceiling too: something else tells of ends."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -101,6 +112,10 @@ class Policy(msgspec.Struct, frozen=True):
 
     upstream_mode: UpstreamMode | None = UpstreamMode.ASYNC
     """What the start asks for; None injects no `$callMode`: the trigger answers in its own mode."""
+    auto: bool = False
+    """Each start asks for what is best at its moment (`choosing`); `upstream_mode` is then what is always right."""
+    auto_long_poll: LongPolls = LongPolls.SAFE
+    """Where that may be a long poll."""
     caller_mode: CallerMode | None = CallerMode.SYNC
     """For callers who do not say; None answers in whichever mode the trigger itself answered."""
     allowed_modes: frozenset[CallerMode] = frozenset(CallerMode)

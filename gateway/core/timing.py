@@ -43,7 +43,7 @@ def poll_interval(age: int, pace: Pace, hint: int = 0) -> int:
     `hint`: what the upstream asked for (Retry-After), a lower bound; 0 if nothing.
     """
     planned = _by_age(age, pace) if pace.learned is None else _as_learned(age, pace, pace.learned)
-    return max(hint, pace.floor, min(int(planned), pace.ceiling))
+    return max(hint, pace.floor, min(int(planned), pace.ceiling) * pace.stretch)
 
 
 def _as_learned(age: int, pace: Pace, learned: Schedule) -> float:

@@ -50,6 +50,8 @@ class JobLog:
             upstream_mode=job.observed.value if job.observed else None,
             why=job.message or job.progress.trouble,
             upstream_calls=job.progress.attempts,
+            # Until it is answered, and where it never is, what was asked for is all that is known.
+            **({} if job.observed or not job.asked else {"asked": job.asked.value}),
         )
 
     def delivered(self, delivery: Delivery) -> None:

@@ -54,7 +54,8 @@ async def run(request: Request, destination: Destination) -> Answered:
         return _follow(request, orders.order(request, destination, caller, arguments, choice), caller, choice)
     if destination.chosen_id is not None:
         raise BadRequest("this route keeps no records (track: off), so no job of it has an id")
-    return await relay.forget(request, orders.start(request, destination, arguments), bearer, route.policy)
+    policy = orders.settled(gateway, route.policy, route.name, choice)
+    return await relay.forget(request, orders.start(request, destination, arguments, policy), bearer, policy)
 
 
 async def _follow(request: Request, order: Order, caller: Caller, choice: Choice) -> Answered:
@@ -64,7 +65,7 @@ async def _follow(request: Request, order: Order, caller: Caller, choice: Choice
     departure = Departure(request, choice.mode, order.policy)
     with departure:
         # A caller that goes now must not leave a job behind that was created and is followed by nobody.
-        with request.kept():
+        with request.kept(), gateway.held.chosen(order.policy.upstream_mode):
             accepted = await departure.of(gateway.intake.accept(order))
         extra: Headers = ()
         if accepted.replayed:

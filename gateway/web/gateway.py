@@ -14,11 +14,13 @@ from gateway.worker.callback_secrets import CallbackSecrets
 from gateway.worker.callbacks import Callbacks
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
+from gateway.worker.held import Held
 from gateway.worker.intake import Intake
 from gateway.worker.leases import Leases
 from gateway.worker.links import Links
 from gateway.worker.port import Policies
 from gateway.worker.tasks import Tasks
+from gateway.worker.told import Told
 from gateway.worker.vault import Vault
 from gateway.worker.watches import Watch, Watches
 
@@ -43,6 +45,8 @@ class Gateway:
     driver: Driver
     leases: Leases
     intake: Intake
+    held: Held
+    told: Told
     watches: Watches
     callbacks: Callbacks
     callback_secrets: CallbackSecrets

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from gateway.auth.principal import Caller
 from gateway.caller.arguments import Arguments
 from gateway.caller.choosing import Choice, Said
+from gateway.core.choosing import Moment, choose_upstream
 from gateway.core.errors import BadCallback, BadRequest, CancelUnavailable
 from gateway.core.jobs_api import start_request
 from gateway.core.modes import CallerMode, UpstreamMode
@@ -15,6 +18,7 @@ from gateway.core.reach import stoppable
 from gateway.core.start import StartRequest
 from gateway.web.answering import caller_origin
 from gateway.web.forwarding import upstream_headers
+from gateway.web.gateway import Gateway
 from gateway.web.request import Request
 from gateway.web.routing import Destination
 from gateway.worker.intake import Order
@@ -44,19 +48,21 @@ def order(request: Request, destination: Destination, caller: Caller, arguments:
     key = _idempotency_key(request, destination)
     named = key is not None or destination.chosen_id is not None
     compared = named or route.policy.deduplicate is not None or route.policy.coalesce
+    cancel_after = _cancel_after(request, route.policy)
+    policy = settled(gateway, gateway.policies.policy(route.name), route.name, choice, cancels=cancel_after is not None)
     return Order(
         route=route.name,
-        policy=gateway.policies.policy(route.name),
+        policy=policy,
         principal=caller.principal,
         token=caller.token,
         former=tuple(principal for principal, _ in caller.former),
         bearer=None if gateway.own_credential else caller.bearer,
         mode=choice.mode,
-        start=start(request, destination, arguments),
+        start=start(request, destination, arguments, policy),
         idempotency_key=key,
         chosen_id=destination.chosen_id,
         arguments=_compared(destination, arguments) if compared else "",
-        cancel_after=_cancel_after(request, route.policy),
+        cancel_after=cancel_after,
         callback_url=_callback_url(request, route.policy, choice),
         subject=caller.subject,
         origin=caller_origin(request),
@@ -64,9 +70,18 @@ def order(request: Request, destination: Destination, caller: Caller, arguments:
     )
 
 
-def start(request: Request, destination: Destination, arguments: Arguments) -> StartRequest:
-    """Return what starts the job of a call, but for what is particular to the job."""
-    base, policy = request.gateway.upstream_url, destination.route.policy
+def settled(gateway: Gateway, policy: Policy, route: str, choice: Choice, *, cancels: bool = False) -> Policy:
+    """Return a route's policy for one call: what its start asks for is chosen, where that is left to the gateway."""
+    if not policy.auto:
+        return policy
+    held = gateway.held
+    moment = Moment(choice.mode, len(held), held.budget, told=gateway.told.of(route), cancels=cancels)
+    return msgspec.structs.replace(policy, upstream_mode=choose_upstream(policy, moment))
+
+
+def start(request: Request, destination: Destination, arguments: Arguments, policy: Policy) -> StartRequest:
+    """Return what starts the job of a call under its policy, but for what is particular to the job."""
+    base = request.gateway.upstream_url
     if policy.upstream_mode is UpstreamMode.JOBS:
         return start_request(base, policy.binding.folder, arguments.as_object())
     query, body = arguments.asking(policy.upstream_mode)

@@ -24,6 +24,7 @@ from gateway.store.port import Requests, Store, Stored
 from gateway.worker.clock import Clock
 from gateway.worker.entry import Entry
 from gateway.worker.feed import Feed
+from gateway.worker.held import Held
 from gateway.worker.inbox import Inbox
 from gateway.worker.performer import Performer
 from gateway.worker.port import Observer, Policies, Upstream
@@ -80,6 +81,7 @@ class Driver:
         holds: Callable[[str], bool],
         paused: Callable[[], bool],
         failed: Callable[[BaseException], None],
+        held: Held | None = None,
         answer_unsaved: int = 500,
     ) -> None:
         self._store = store
@@ -96,6 +98,7 @@ class Driver:
         self._holds = holds
         self._paused = paused
         self._failed = failed
+        self._held = Held() if held is None else held
         self._answer_unsaved = answer_unsaved / 1000
         self._performer = Performer(store, upstream, vault, policies)
         self._saver = Saver(store, vault, policies, clock, random=random, failed=failed)
@@ -129,6 +132,7 @@ class Driver:
         `start`: what is sealed in `stored`, where it has just been made here.
         """
         entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start)
+        self._held.note(entry.job)
         if entry.job.upstream_key is not None:
             self._by_key[entry.job.upstream_key.lower()] = stored.job.id
         self._feed.publish(stored.job)
@@ -167,17 +171,17 @@ class Driver:
     def hurry_key(self, upstream_key: str) -> None:
         """Hurry the job that has this key, in lower case, in Orchestrator, if it is followed here."""
         if (job_id := self._by_key.get(upstream_key)) is not None:
-            self.hurry(job_id)
+            self.hurry(job_id, told=False)
 
     def followed(self) -> Iterable[Job]:
         """Return the newest records of all jobs that are followed here."""
         return (entry.job for entry in self._entries.values())
 
-    def hurry(self, job_id: str) -> None:
-        """Look at a followed job as soon as its route allows: something says that it has news."""
+    def hurry(self, job_id: str, *, told: bool = True) -> None:
+        """Look at a followed job as soon as its route allows: something says that it has news; `told`: just now."""
         entry = self._entries.get(job_id)
         if entry is not None and entry.job.state in {State.RUNNING, State.UNKNOWN}:
-            entry.hurried = True
+            entry.hurried, entry.told = True, told
             if entry.step is None:
                 self._wake(entry)
 
@@ -261,11 +265,12 @@ class Driver:
                 return None
             if (at := self._when(entry, action)) > now:
                 return at
-            told = entry.hurried
+            told, entry.told = entry.told, False
             event = await self._perform(entry, action)
             # A verdict or a cancel may have come meanwhile: then what was learned is of a job that is no more so.
             if event is not None and self._follows(entry) and entry.job.state is state:
-                await self._advance(entry, event, told=told)
+                # The word may have come while the answer was on its way.
+                await self._advance(entry, event, told=told or entry.told)
         return None
 
     def _when(self, entry: Entry, action: Action) -> int:
@@ -369,6 +374,7 @@ class Driver:
         """Apply `event`, have the store take it, and wake whoever waits. `and_wait`: however long the store takes."""
         before = entry.job
         entry.job = apply(before, event, self._clock.now())
+        self._held.note(entry.job)
         self._observe(entry.job, event)
         if isinstance(event, _ENDS):
             entry.body = event.outcome.body
@@ -446,6 +452,7 @@ class Driver:
     def _drop(self, entry: Entry) -> None:
         if self._follows(entry):
             del self._entries[entry.job.id]
+            self._held.drop(entry.job.id)
             self._by_key.pop((entry.job.upstream_key or "").lower(), None)
             self._schedule.drop(entry.job.id)
 

@@ -28,6 +28,7 @@ class Entry:
         "saving",
         "start",
         "step",
+        "told",
         "waited",
     )
 
@@ -51,6 +52,8 @@ class Entry:
         self.given_up = False
         self.hurried = False
         """Something said that looking now is worth while, whatever the plan says."""
+        self.told = False
+        """What said so was a webhook: if the job has ended, then just now."""
         self.body: bytes | None = None
         """The outcome's body, once the job has ended."""
         self.delivery: Delivery | None = None

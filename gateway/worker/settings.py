@@ -30,4 +30,6 @@ class WorkerSettings(msgspec.Struct, frozen=True):
 
     answer_unsaved: int = 500
     """A blocked caller is answered from memory when saving takes longer than this."""
+    held_connections: int = 100
+    """Upstream connections that may wait for jobs' ends at once before `auto` chooses no more of them."""
     callbacks: CallbackSettings = CallbackSettings()

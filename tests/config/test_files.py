@@ -77,7 +77,7 @@ def test_gateway_yaml_gives_every_default(section):
 def test_gateway_yaml_shows_the_defaults_of_sections_that_are_off(everything):
     """A section that a gateway need not have is commented out as a whole, with its defaults in it."""
     assert everything["upstream"]["jobs_api"]["calls_per_minute"] == JobsApiSettings().calls_per_minute
-    assert everything["upstream"]["jobs_api"]["grouped_reads"] == JobsApiSettings().grouped_reads
+    assert everything["upstream"]["jobs_api"]["grouped_reads"] == ("off", "on")[JobsApiSettings().grouped_reads]
     assert set(everything["defaults"]["deduplicate"]["by"]) == {*SameCall}
 
 

@@ -375,7 +375,7 @@ log: info
         "9:3: defaults.redirect_status: must be one of 303, 302, not 301",
         "10:3: defaults.track: must be one of on, off, not 'maybe'",
         "11:3: defaults.modes: must not be empty",
-        f"14:5: routes[0].upstream_mode: must be one of {', '.join(UpstreamMode)}, trigger, not 'Polling'",
+        f"14:5: routes[0].upstream_mode: must be one of {', '.join(UpstreamMode)}, auto, trigger, not 'Polling'",
         "15:21: routes[0].methods[1]: must be one of GET, POST, PUT, DELETE, PATCH, not 'HEAD'",
         "16:5: routes[1].path: is missing. The gateway's path: /invoices",
         "16:5: routes[1].trigger: must be text; put it in quotes, not 7",
@@ -388,7 +388,7 @@ log: info
 def test_an_unknown_key_like_no_other_gets_the_list(refusal):
     """Where nothing is close, the error says what there is."""
     assert refusal(MINIMAL + "limits: {zzz: 1}\n") == [
-        "2:10: limits.zzz: unknown key; known here are body, answer, connections"
+        "2:10: limits.zzz: unknown key; known here are body, answer, connections, held_connections"
     ]
 
 
