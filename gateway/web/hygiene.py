@@ -32,7 +32,7 @@ def check(request: Request) -> None:
     fields, headers = request.raw_headers, request.headers
     if sum([len(name) + len(value) for name, value in fields]) > _MAX_FIELDS:
         raise HeadersTooLarge(f"all fields together may have {_MAX_FIELDS} bytes", headers=(("Connection", "close"),))
-    if len({name.lower() for name, _ in fields}) < len(fields):
+    if len({name.lower() for name, _ in fields}) < len(fields):  # a name comes twice: seldom
         _check_repeated(headers)
     if request.version not in _VERSIONS:
         # aiohttp reads any version as 1.1; whoever sent another meant another framing.
