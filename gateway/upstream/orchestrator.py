@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from gateway.core import events as e
 from gateway.core.job import Job, Leg, LegKind, StopStrategy
 from gateway.core.modes import UpstreamMode
@@ -9,6 +12,10 @@ from gateway.core.policy import Binding
 from gateway.core.start import StartRequest
 from gateway.upstream.jobs_api import JobsApi
 from gateway.upstream.triggers import Triggers
+
+Asking = Coroutine[Any, Any, e.Event]
+"""What is awaited for what came of an action: that of the one which is asked, since each frame between would be held
+for as long as a long-poll is, thousands of times."""
 
 
 class Orchestrator:
@@ -27,7 +34,7 @@ class Orchestrator:
         """Return what is read of the job of a key in Orchestrator. Raises ValueError for a key that is no GUID."""
         return self._jobs.job_leg(key, folder)
 
-    async def start(
+    def start(
         self,
         start: StartRequest,
         asked: UpstreamMode | None,
@@ -35,23 +42,21 @@ class Orchestrator:
         *,
         timeout: int,
         max_idle: int,
-    ) -> e.Event:
+    ) -> Asking:
         """Send a start once and say what it came to."""
         if asked is UpstreamMode.JOBS:
-            return await self._jobs.start(start, bearer, timeout=timeout, max_idle=max_idle)
-        return await self._triggers.start(start, asked, bearer, timeout=timeout, max_idle=max_idle)
+            return self._jobs.start(start, bearer, timeout=timeout, max_idle=max_idle)
+        return self._triggers.start(start, asked, bearer, timeout=timeout, max_idle=max_idle)
 
-    async def reconcile(self, job: Job, binding: Binding, bearer: str | None, *, timeout: int) -> e.Event:
+    def reconcile(self, job: Job, binding: Binding, bearer: str | None, *, timeout: int) -> Asking:
         """Ask what became of a job whose start is in doubt: `Followed` if exactly one is it, else `NoVerdict`."""
-        return await self._jobs.reconcile(job, binding, bearer, timeout=timeout)
+        return self._jobs.reconcile(job, binding, bearer, timeout=timeout)
 
-    async def stop(
-        self, job: Job, binding: Binding, strategy: StopStrategy, bearer: str | None, *, timeout: int
-    ) -> e.Event:
+    def stop(self, job: Job, binding: Binding, strategy: StopStrategy, bearer: str | None, *, timeout: int) -> Asking:
         """Ask for the job to be stopped: `StopSent` or `StopFailed`; `Located` if only its key was found so far."""
-        return await self._jobs.stop(job, binding, strategy, bearer, timeout=timeout)
+        return self._jobs.stop(job, binding, strategy, bearer, timeout=timeout)
 
-    async def read(
+    def read(
         self,
         leg: Leg,
         bearer: str | None,
@@ -60,11 +65,11 @@ class Orchestrator:
         redirects: int = 0,
         failures: int = 0,
         told: bool = False,
-    ) -> e.Event:
+    ) -> Asking:
         """Read a leg once and say what it came to. `told`: something says that it has news; nothing older counts."""
         if leg.kind is LegKind.JOB:
-            return await self._jobs.read(leg, bearer, timeout=timeout, failures=failures, told=told)
-        return await self._triggers.read(leg, bearer, timeout=timeout, redirects=redirects, failures=failures)
+            return self._jobs.read(leg, bearer, timeout=timeout, failures=failures, told=told)
+        return self._triggers.read(leg, bearer, timeout=timeout, redirects=redirects, failures=failures)
 
     async def accepts(self, leg: Leg, bearer: str, *, timeout: int) -> bool:
         """Whether the upstream lets `bearer` read `leg`; see `Triggers.accepts`, which alone can tell."""

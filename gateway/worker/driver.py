@@ -286,20 +286,21 @@ class Driver:
 
     # Perform.
 
-    async def _perform(self, entry: Entry, action: Action) -> e.Event | None:
+    def _perform(self, entry: Entry, action: Action) -> Coroutine[Any, Any, e.Event | None]:
+        # What is returned is awaited by the step itself: a frame less for as long as a long-poll is held.
         match action:
             case Start():
-                return await self._start(entry, action)
+                return self._start(entry, action)
             case Read():
                 told, entry.hurried = entry.hurried, False
-                return await self._giving_up(entry, self._performer.read(entry, action, told=told))
+                return self._giving_up(entry, self._performer.read(entry, action, told=told))
             case Reconcile():
                 entry.hurried = False
-                return await self._giving_up(entry, self._performer.reconcile(entry, action))
+                return self._giving_up(entry, self._performer.reconcile(entry, action))
             case Stop():
-                return await self._performer.stop(entry, action)
+                return self._performer.stop(entry, action)
             case Conclude():
-                return action.event
+                return _concluded(action)
 
     async def _giving_up(self, entry: Entry, asking: Coroutine[Any, Any, e.Event]) -> e.Event | None:
         """Ask what may be asked again; None if that was given up, since there is something else to do first."""
@@ -455,6 +456,10 @@ class Driver:
             self._held.drop(entry.job.id)
             self._by_key.pop((entry.job.upstream_key or "").lower(), None)
             self._schedule.drop(entry.job.id)
+
+
+async def _concluded(action: Conclude) -> e.Event:
+    return action.event
 
 
 def _leads_to_output(event: e.Event) -> bool:
