@@ -22,7 +22,7 @@ from benchmarks.parts.common import Part, Size
 from benchmarks.processes import HERE
 from benchmarks.report import document, machine, part_table, replace_between, targets_table, write_json
 
-PARTS = ("passthrough", "redis_client", "whole_job", "workers", "parked", "delay", "polling", "crowd")
+PARTS = ("passthrough", "redis_client", "whole_job", "workers", "parked", "delay", "polling", "recovery", "crowd")
 RESULTS = HERE / "results"
 DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
 
@@ -80,8 +80,9 @@ def _summary(parts: list[Part]) -> str:
 def _write(parts: list[Part], documents: dict[str, dict[str, Any]], output: Path, *, whole: bool) -> None:
     """Write pictures; for a whole run its summary too, and if it is a full one, all tables into the documentation."""
     try:
-        plots.draw(documents, output)
+        pictures = plots.draw(documents, output)
     except ImportError:
+        pictures = []
         print("no pictures: `scripts/setup bench` installs what draws them")
     if not whole:
         return
@@ -92,9 +93,9 @@ def _write(parts: list[Part], documents: dict[str, dict[str, Any]], output: Path
     if output == RESULTS:
         told = ", ".join(f"{name} {value}" for name, value in machine().items())
         tables = "\n".join(part_table(part) for part in parts)
-        replace_between(
-            DOCUMENT, f"Measured on: {told}. The whole run took {seconds:.0f} s.\n\n{_summary(parts)}\n\n{tables}"
-        )
+        head = f"Measured on: {told}. The whole run took {seconds:.0f} s."
+        shown = "\n".join(f"![{each.stem}](../benchmarks/results/{each.name})" for each in pictures)
+        replace_between(DOCUMENT, f"{head}\n\n{_summary(parts)}\n\n{shown}\n\n{tables}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -62,27 +63,27 @@ def main() -> int:
     return 1 if figures["lost"] or figures["started_twice"] else 0
 
 
-def measure(jobs: int, directory: Path) -> dict[str, Any]:
+def measure(jobs: int, directory: Path, *, lease: int = LEASE_S, starts: int = STARTS) -> dict[str, Any]:
     """Return what recovery and start-up took."""
     with contextlib.ExitStack() as stack:
         origin, store = stack.enter_context(upstream()), stack.enter_context(store_server(directory / "store"))
         shared: dict[str, Any] = {
             "keyring": generate(),
-            "store": {"url": store.url, "durability": "disk", "lease": f"{LEASE_S}s"},
+            "store": {"url": store.url, "durability": "disk", "lease": f"{lease}s"},
         }
         one, other = (
             stack.enter_context(callmode(origin.url, directory / name, ROUTES, **shared)) for name in ("one", "other")
         )
-        figures = asyncio.run(_recovery(one, other, origin, jobs))
-        return figures | _starts(directory, origin, shared)
+        figures = asyncio.run(_recovery(one, other, origin, jobs, lease))
+        return figures | _starts(directory, origin, shared, starts)
 
 
-async def _recovery(one: Gateway, other: Gateway, origin: Upstream, jobs: int) -> dict[str, Any]:
+async def _recovery(one: Gateway, other: Gateway, origin: Upstream, jobs: int, lease: int) -> dict[str, Any]:
     async with aiohttp.ClientSession(headers=BEARER, connector=aiohttp.TCPConnector(limit=AT_ONCE)) as client:
         accepted = await _accepted(client, one, range(1, jobs + 1))
         late = asyncio.create_task(_accepted(client, one, range(jobs + 1, jobs + 1 + AT_ONCE * 20)))
         await asyncio.sleep(0.1)
-        killed = time.monotonic()
+        killed, killed_at = time.monotonic(), datetime.now(UTC)
         os.kill(one.pid, signal.SIGKILL)
         followed_again = await _taken_over(other, jobs) - killed
         accepted += await late
@@ -92,9 +93,10 @@ async def _recovery(one: Gateway, other: Gateway, origin: Upstream, jobs: int) -
     return {
         "jobs": len(accepted),
         "accepted_under_the_kill": len(accepted) - jobs,
-        "lease_s": LEASE_S,
+        "lease_s": lease,
         "followed_again_s": round(followed_again, 2),
-        "leases": round(followed_again / LEASE_S, 3),
+        "curve": _curve(other, killed_at),
+        "leases": round(followed_again / lease, 3),
         "lost": ended.count(False),
         "started_twice": origin.counts()["twice"],
     }
@@ -119,10 +121,23 @@ async def _taken_over(gateway: Gateway, jobs: int) -> float:
     """Return when the replica had taken over so many jobs, as its log says."""
     async with asyncio.timeout(WITHIN_S):
         while True:
-            lines = (json.loads(line) for line in gateway.log.read_bytes().splitlines() if b"taken over" in line)
-            if sum(line["rows"] for line in lines) >= jobs:
+            if sum(line["rows"] for line in _takings(gateway)) >= jobs:
                 return time.monotonic()
             await asyncio.sleep(0.05)
+
+
+def _curve(gateway: Gateway, killed_at: datetime) -> list[tuple[float, int]]:
+    """Return how many jobs were followed again by when, in seconds after the kill."""
+    curve = [(0.0, 0)]
+    for line in _takings(gateway):
+        at = datetime.fromisoformat(line["timestamp"]) - killed_at
+        curve.append((at.total_seconds(), curve[-1][1] + line["rows"]))
+    return curve
+
+
+def _takings(gateway: Gateway) -> list[dict[str, Any]]:
+    """Return what the replica's log says of what it took over."""
+    return [json.loads(line) for line in gateway.log.read_bytes().splitlines() if b"taken over" in line]
 
 
 async def _ends_well(client: aiohttp.ClientSession, gateway: Gateway, job_id: str) -> bool:
@@ -134,10 +149,10 @@ async def _ends_well(client: aiohttp.ClientSession, gateway: Gateway, job_id: st
             return bool(status == "succeeded")
 
 
-def _starts(directory: Path, origin: Upstream, shared: dict[str, Any]) -> dict[str, Any]:
+def _starts(directory: Path, origin: Upstream, shared: dict[str, Any], starts: int) -> dict[str, Any]:
     """Return how long it takes to listen, in turn with a bare server; the store is there already."""
     took: dict[str, list[float]] = {"callmode": [], "aiohttp": []}
-    for number in range(STARTS):
+    for number in range(starts):
         port = free_port()
         config = directory / f"start-{number}.yaml"
         own = {"listen": f"127.0.0.1:{port}", "admin": "off", "drain": "0s", "drain_notice": "0s"}
