@@ -11,7 +11,7 @@ from benchmarks.rounds import Spread
 from benchmarks.targets import LISTENING, RECOVERY_LOST, RECOVERY_TIME, Finding
 
 JOBS = {Size.FULL: 10_000, Size.QUICK: 1_000, Size.SMOKE: 50}
-LEASE_S = {Size.FULL: 10, Size.QUICK: 10, Size.SMOKE: 2}
+LEASE_S = {Size.FULL: 10, Size.QUICK: 10, Size.SMOKE: 6}
 STARTS = {Size.FULL: 7, Size.QUICK: 3, Size.SMOKE: 1}
 
 

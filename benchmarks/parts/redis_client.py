@@ -64,7 +64,7 @@ async def _measure(execute: Run, jobs: int, names: itertools.count[int]) -> Figu
         for _ in range(jobs // AT_A_TIME):
             for command, expected in _job(f"job:{next(names)}"):
                 if (answer := await execute(*command)) != expected:
-                    raise WrongAnswersError(f"{command[0]}: {answer!r}")
+                    raise WrongAnswersError(f"{command[0]!r}: {answer!r}")
 
     began = time.process_time()
     async with asyncio.TaskGroup() as group:
