@@ -53,14 +53,14 @@ class Workers:
 
 @contextlib.asynccontextmanager
 async def two_workers(
-    directory: Path, *, configuration: str = "", simulator: Settings | None = None
+    directory: Path, *, configuration: str = "", simulator: Settings | None = None, count: int = 2
 ) -> AsyncIterator[Workers]:
     """Run a gateway with two workers over an embedded store; `configuration` is more of its file, `gateway.yaml`."""
     async with simulated(simulator) as (running, origin):
         upstream_url = origin + BASE_PATH
         write(directory, upstream_url, configuration)
         gateway = await GatewayProcess.serve(
-            upstream_url, directory / "data", str(directory / "gateway.yaml"), "--workers", "2"
+            upstream_url, directory / "data", str(directory / "gateway.yaml"), "--workers", str(count)
         )
         try:
             async with aiohttp.ClientSession(
@@ -69,7 +69,7 @@ async def two_workers(
                 timeout=aiohttp.ClientTimeout(total=60),
             ) as client:
                 workers = Workers(gateway, running, upstream_url, client)
-                await workers.serving(2)
+                await workers.serving(count if count > 1 else 0)
                 yield workers
         finally:
             await gateway.stop()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -200,6 +202,33 @@ async def test_what_was_given_before_the_end_is_served(table: Table):
     await tasks.close()
     os.close(inbox._telling)
     channel.close()
+
+
+class Refusing(socket.socket):
+    """A listening socket of a system that has no room for the first connection."""
+
+    refused = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Refuse once."""
+        if not self.refused:
+            self.refused = True
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+async def test_no_room_in_the_system(monkeypatch: pytest.MonkeyPatch):
+    """Who connects waits until there is some."""
+    monkeypatch.setattr("gateway.app.workers.dealer._REST", 0.01)
+    listener = Refusing(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.setblocking(False)
+    table = Table(Dealer({"data": [listener]}), address_of([listener]), ANY)
+    table.dealer.listen()
+    async with worker(table, "a"), connected(table.data) as who:
+        assert who == "a data"
+    assert listener.refused
+    table.dealer.close()
 
 
 class TestBinding:

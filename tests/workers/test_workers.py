@@ -169,13 +169,17 @@ async def test_a_stop_tells_those_who_wait(tmp_path: Path):
             assert "/-/jobs/" in json.loads(body)["monitor"]
 
 
-async def test_a_second_signal_hurries(tmp_path: Path):
-    """Those who wait are told at once, though the drain would give their jobs a minute."""
-    async with two_workers(tmp_path, configuration="drain: 60s") as workers, asyncio.TaskGroup() as group:
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_second_signal_hurries(tmp_path: Path, count: int):
+    """Those who wait are told at once, though the drain would give their jobs a minute; of one process as well."""
+    async with (
+        two_workers(tmp_path, configuration="drain: 60s", count=count) as workers,
+        asyncio.TaskGroup() as group,
+    ):
         waiting = group.create_task(workers.call(json={"id": "long", "duration": 60}))
         await workers.gateway.logged("job", what="Followed")
         workers.gateway.send(signal.SIGTERM)
-        await workers.gateway.logged_times("draining", 2)
+        await workers.gateway.logged_times("draining", count)
         workers.gateway.send(signal.SIGTERM)
         assert await workers.gateway.ended(timeout=20) == 0
         assert (await waiting)[0] == 504

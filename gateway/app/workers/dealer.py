@@ -75,7 +75,7 @@ class Dealer:
         return asyncio.get_running_loop()
 
     def _resume(self) -> None:
-        if self._closed:
+        if self._closed or self._held is not None:
             return
         for name, listener in self._listeners:
             self._loop.add_reader(listener, self._accept, name, listener)
@@ -86,6 +86,8 @@ class Dealer:
 
     def _accept(self, name: str, listener: socket.socket) -> None:
         for _ in range(_AT_ONCE):
+            if self._held is not None:  # by the other port, a moment ago
+                return
             try:
                 connection, _address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
