@@ -54,23 +54,6 @@ def module(name: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", name, *map(str, arguments)]
 
 
-@contextlib.contextmanager
-def running(port: int, *arguments: str) -> Iterator[int]:
-    """Run `python ARGUMENTS` in this directory, all of its output thrown away, until the block ends."""
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, *arguments], cwd=HERE, **quiet)
-    try:
-        deadline = time.monotonic() + READY_WITHIN
-        while not _listens(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{arguments} did not come up")
-            time.sleep(0.02)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def allow_files() -> int:
     """Allow this process, and those that it starts, as many files as the hard limit does; return how many that is.
 
