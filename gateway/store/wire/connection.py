@@ -51,8 +51,11 @@ class Connection(asyncio.Protocol):
     def send(self, packed: bytes) -> asyncio.Future[Any]:
         """Send a command; return a future of its answer, which is a `StoreDown` if it is an error.
 
-        Raises `StoreDown` where too much is waiting already.
+        Raises `Lost` where it takes none any more: it may have ended between being made and being used, and nobody
+        would be left to say so. Raises `StoreDown` where too much is waiting already.
         """
+        if not self.usable:
+            raise Lost("the connection was closed", perhaps=False)
         if len(self._awaited) >= MOST_COMMANDS or self._unsent_bytes >= MOST_UNSENT:
             raise StoreDown("too many commands wait for the store's server", perhaps=False)
         if not self._unsent:

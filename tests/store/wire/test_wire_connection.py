@@ -51,6 +51,42 @@ async def test_commands_of_one_turn_leave_together_and_are_answered_in_order(ope
         assert (server.chunks, len(server.connections)) == (1, 1)
 
 
+async def test_a_connection_that_ended_before_it_was_used(opened):
+    """Says so: a command that nobody sends and nobody fails would be waited for for ever."""
+    async with scripted(echo) as server:
+        client = opened(server.port)
+        await client.execute("ECHO", b"a")
+        connection = client._connection
+        connection.fail("cut")
+        for asking in (lambda: connection.send(b"x"), lambda: connection.send_each([b"x", b"y"])):
+            with pytest.raises(Lost) as raised:
+                asking()
+            assert not raised.value.perhaps
+        await connection.ended()
+        with pytest.raises(Lost):
+            connection.send(b"x")
+        assert await client.execute("ECHO", b"b") == b"b"
+
+
+async def test_who_waits_for_a_connection_that_is_cut_as_soon_as_it_is_there(opened, monkeypatch):
+    """Everybody who waited is told: it ended in the turn in which they were to use it."""
+    async with scripted(echo) as server:
+        client = opened(server.port)
+        done = client._opened
+
+        def cut(opening):
+            done(opening)
+            client._connection.fail("cut")
+
+        monkeypatch.setattr(client, "_opened", cut)
+        async with asyncio.timeout(5):
+            told = await outcomes(
+                client.execute("ECHO", b"a"), client.execute("ECHO", b"b"), client.each([("ECHO", b"c")])
+            )
+        assert [type(each) for each in told[:2]] == [Lost, Lost]
+        assert [type(each) for each in told[2]] == [Lost]
+
+
 async def test_replies_that_come_byte_by_byte(opened):
     """Are waited for until they are whole."""
     async with scripted(silent) as server:
