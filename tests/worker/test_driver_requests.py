@@ -322,6 +322,32 @@ class TestHints:
             await it.until(job_id, State.SUCCEEDED)
             assert elapsed() == 6 * SECOND
 
+    async def test_what_a_list_shows_is_looked_at_sooner_too(self):
+        """A job is found by its key in Orchestrator; when it ended, within the time between lists, is not known."""
+        async with bench(pace=SLOW) as it:
+            key = "ee9327fd-237d-419e-86ef-9946b34461e3"
+            it.upstream.on_start = [e.Followed(UpstreamMode.JOBS, Leg(LegKind.JOB, "https://h/job"), key.upper())]
+            it.upstream.on_read = [ENDED]
+            job_id = await it.followed()
+            await it.until(job_id, State.RUNNING)
+            await asyncio.sleep(5)
+            it.driver.hurry_key("0" * 36)
+            it.driver.hurry_key(key)
+            await it.until(job_id, State.SUCCEEDED)
+            assert elapsed() == 5 * SECOND
+            assert [told for *_, told in it.ended] == [False]
+
+    async def test_a_hint_that_comes_while_it_is_read_counts(self):
+        """The end that the answer on its way tells of is one that a webhook told of."""
+        async with bench() as it:
+            job_id, answer = await it.reading()
+            await asyncio.sleep(5)
+            assert len(it.upstream.reads) == 1
+            it.driver.hurry(job_id)
+            answer.set_result(ENDED)
+            await it.until(job_id, State.SUCCEEDED)
+            assert [told for *_, told in it.ended] == [True]
+
     async def test_hints_without_end_are_not_reads_without_end(self):
         """No two reads are closer than the route's floor."""
         async with bench(pace=SLOW) as it:
