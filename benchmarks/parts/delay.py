@@ -30,6 +30,7 @@ JOBS = {Size.FULL: 1000, Size.QUICK: 200, Size.SMOKE: 20}
 """A round."""
 ROUNDS = {Size.FULL: 5, Size.QUICK: 2, Size.SMOKE: 1}
 DURATIONS_MS = {Size.FULL: (200, 1500), Size.QUICK: (200, 1500), Size.SMOKE: (50, 300)}
+HELD_BY_AIOHTTP = "direct long-poll, by an aiohttp client"
 FLOOR, LONG_POLL, WEBHOOK = "direct long-poll", "callmode over long-poll", "callmode over webhooks"
 NAIVE, POLLING = "aiohttp + ClientSession over long-poll, no record", "callmode over polling"
 INTERVALS = {Size.FULL: (0.1, 0.3, 1.0), Size.QUICK: (0.1, 1.0), Size.SMOKE: (0.1,)}
@@ -82,6 +83,7 @@ def run(size: Size, directory: Path) -> Part:
             WEBHOOK: functools.partial(loaded, gateway.port, "/webhook"),
         }
         shown: dict[str, Callable[[], Round]] = {
+            HELD_BY_AIOHTTP: functools.partial(polled, 0),
             NAIVE: functools.partial(loaded, stack.enter_context(_naive(origin)), "/job"),
             POLLING: functools.partial(loaded, gateway.port, "/polling"),
             **{f"client that polls every {each:g} s": functools.partial(polled, each) for each in INTERVALS[size]},

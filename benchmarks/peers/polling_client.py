@@ -1,7 +1,7 @@
-"""A hand-written client that starts a job and asks for its status every so often, as the call modes page's samples do.
+"""Hand-written clients: one asks for its job's status every so often, as the call modes page's samples do; one waits.
 
 `python -m benchmarks.peers.polling_client UPSTREAM CALLERS JOBS FIRST_ID LEAST_MS MOST_MS INTERVAL` prints the delays
-from each job's end to its answer, in milliseconds. Every answer is checked.
+from each job's end to its answer, in milliseconds. INTERVAL is in seconds; 0: a long-poll. Every answer is checked.
 """
 
 import asyncio
@@ -17,10 +17,9 @@ from benchmarks.outcome import duration_of, ended_at
 HEADERS = {"Authorization": "Bearer token-of-a-caller"}
 
 
-async def one(client: aiohttp.ClientSession, url: str, job: int, duration: int, interval: float) -> float:
-    """Run one job; return its delay."""
-    arguments = {"id": f"{job:010d}", "ms": duration, "$callMode": "AsyncRequestReply"}
-    async with client.post(url, json=arguments) as started:
+async def polled(client: aiohttp.ClientSession, url: str, arguments: dict[str, object], interval: float) -> bytes:
+    """Run one job by polling; return its outcome."""
+    async with client.post(url, json=arguments | {"$callMode": "AsyncRequestReply"}) as started:
         location = started.headers["Location"]
     while True:
         await asyncio.sleep(interval)
@@ -28,9 +27,13 @@ async def one(client: aiohttp.ClientSession, url: str, job: int, duration: int, 
             if status.status == 303:
                 break
     async with client.get(status.headers["Location"]) as output:
-        body = await output.read()
-    now = time.monotonic_ns()
-    return (now - ended_at(job, body)) / 1e6
+        return await output.read()
+
+
+async def held(client: aiohttp.ClientSession, url: str, arguments: dict[str, object]) -> bytes:
+    """Run one job by a long-poll; return its outcome."""
+    async with client.post(url, json=arguments | {"$callMode": "LongPolling"}) as answer:
+        return await answer.read()
 
 
 async def main(url: str, callers: int, jobs: Iterator[int], least: int, most: int, interval: float) -> list[float]:
@@ -39,8 +42,10 @@ async def main(url: str, callers: int, jobs: Iterator[int], least: int, most: in
 
     async def caller(client: aiohttp.ClientSession) -> None:
         for job in jobs:
-            delay = await one(client, url, job, duration_of(job, least, most), interval)
-            delays.append(delay)
+            arguments: dict[str, object] = {"id": f"{job:010d}", "ms": duration_of(job, least, most)}
+            outcome = await (polled(client, url, arguments, interval) if interval else held(client, url, arguments))
+            now = time.monotonic_ns()
+            delays.append((now - ended_at(job, outcome)) / 1e6)
 
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, headers=HEADERS) as client, asyncio.TaskGroup() as group:
