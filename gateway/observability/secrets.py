@@ -12,7 +12,7 @@ from typing import Any
 
 REMOVED = "[removed]"
 
-_PLAIN = frozenset({int, float, bool})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 EventDict = MutableMapping[str, Any]
 
@@ -57,15 +57,16 @@ def without_secrets(_logger: object, _method: str, event: EventDict) -> EventDic
 
 def _is_innocent(event: EventDict) -> bool:
     """Whether a line is of plain values, none of which needs a second look: most are, and one search tells."""
-    texts = []
-    for name, value in event.items():
-        if type(value) is str:
-            texts.append(value)
-        elif value is not None and type(value) not in _PLAIN:
-            return False
-        if _names_a_secret(name):
-            return False
+    if _name_a_secret(tuple(event)) or not _PLAIN.issuperset(map(type, event.values())):
+        return False
+    texts = [value for value in event.values() if type(value) is str]
     return _SUSPECT.search("\n".join(texts).lower()) is None
+
+
+@lru_cache(maxsize=1024)
+def _name_a_secret(names: tuple[str, ...]) -> bool:
+    """Whether one of these fields is a credential by its name."""
+    return any(_names_a_secret(name) for name in names)
 
 
 @lru_cache(maxsize=1024)

@@ -28,9 +28,9 @@ class Connection(asyncio.Protocol):
     """A connection to one origin. Made by `loop.create_connection`, owned by one exchange or idle in the pool."""
 
     __slots__ = (
-        "_body", "_body_size", "_coded", "_declared", "_framing", "_head_only", "_head_size", "_headers", "_keep",
-        "_loop", "_max_body", "_max_head", "_on_lost", "_on_made", "_parser", "_poll", "_result", "_since_progress",
-        "_started", "_status", "_transport", "_waiter", "idle_since", "usable",
+        "_body", "_body_size", "_coded", "_deadline", "_declared", "_framing", "_head_only", "_head_size", "_headers",
+        "_keep", "_loop", "_max_body", "_max_head", "_on_lost", "_on_made", "_parser", "_poll", "_result",
+        "_since_progress", "_started", "_status", "_timer", "_transport", "_waiter", "idle_since", "usable",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,9 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._poll = select.poll()
         self._waiter: asyncio.Future[Exchanged] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        """When the exchange under way has to be over."""
         self._reset(head_only=False)
 
     def _reset(self, *, head_only: bool) -> None:
@@ -84,7 +87,9 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(head)
             self._transport.write(body)
-        timer = self._loop.call_at(deadline, self._time_out)
+        self._deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            self._watch_until(deadline)
         try:
             return await waiter
         except BaseException:
@@ -92,7 +97,6 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             self._waiter = None
-            timer.cancel()
 
     def is_quiet(self) -> bool:
         """Say whether the idle connection may carry a request, asking the kernel for what the loop has not read yet.
@@ -148,6 +152,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Judge the answer by where the connection broke, and tell the pool."""
         self._ended(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._parser = None  # the parser holds this object's methods: a cycle
         self._on_lost(self)
 
@@ -237,7 +244,19 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(result)
 
+    def _watch_until(self, deadline: float) -> None:
+        """See that the exchange ends by `deadline`. The timer outlives it: the next one is nearly always due later."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._time_out)
+
     def _time_out(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._deadline > self._loop.time():
+            self._watch_until(self._deadline)
+            return
         self._keep = False
         self._conclude(Failure(Reason.TIMEOUT, sent=True, detail="no complete answer in time"))
 

@@ -81,6 +81,8 @@ def data_port() -> Front:
     """Return what answers the data port."""
 
     def route(request: Request) -> Coroutine[Any, Any, Answered]:
+        if request.raw_path.startswith("/") and not request.raw_path.startswith(_RESERVED):
+            return calls.call(request)
         path = request.escaped_path
         methods = _found(_DATA, request, path) if path.startswith(_RESERVED) else None
         handler = None if methods is None else methods.get(request.method) or methods.get(_ANY)

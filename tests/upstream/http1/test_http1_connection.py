@@ -266,3 +266,29 @@ async def test_an_idle_connection_that_hears_anything_is_done(event):
         if event != "unread":
             result = await wire.answer()
             assert (result.reason, result.sent, wire.transport.writes) == (Reason.RESET, False, [])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(5.0, 0.1), (0.1, 0.2)], ids=["the next one is shorter", "the next one is longer"]
+)
+async def test_each_exchange_ends_by_its_own_deadline(first: float, second: float):
+    """Though the timer of the one before is still there."""
+    async with Wire() as wire:
+        loop, connection = wire.loop, wire.connection
+        task = loop.create_task(connection.exchange(b"HEAD", b"", head_only=False, deadline=loop.time() + first))
+        await asyncio.sleep(0)
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert (await task).status == 200
+        began = loop.time()
+        result = await connection.exchange(b"HEAD", b"", head_only=False, deadline=began + second)
+        assert (result.reason, result.sent) == (Reason.TIMEOUT, True)
+        assert second <= loop.time() - began < second + 2
+
+
+async def test_a_timer_that_nobody_waits_for():
+    """Does nothing to an idle connection, which carries the next exchange."""
+    async with Wire() as wire:
+        assert (await wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).status == 200
+        wire.connection._time_out()
+        assert not wire.transport.aborted
+        assert (await wire.answer(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")).status == 201
