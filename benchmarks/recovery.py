@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -35,6 +36,8 @@ JOBS = 10_000
 LEASE_S = 10
 STARTS = 5
 AT_ONCE = 64
+MORE = 2_000
+"""Calls beyond the jobs that are counted."""
 WITHIN_S = 90
 ROUTES = [{"path": "/job", "trigger": "/t/bench/job", "typical": "1h"}]
 BEARER = {"Authorization": "Bearer token-of-a-caller"}
@@ -80,13 +83,21 @@ def measure(jobs: int, directory: Path, *, lease: int = LEASE_S, starts: int = S
 
 async def _recovery(one: Gateway, other: Gateway, origin: Upstream, jobs: int, lease: int) -> dict[str, Any]:
     async with aiohttp.ClientSession(headers=BEARER, connector=aiohttp.TCPConnector(limit=AT_ONCE)) as client:
-        accepted = await _accepted(client, one, range(1, jobs + 1))
-        late = asyncio.create_task(_accepted(client, one, range(jobs + 1, jobs + 1 + AT_ONCE * 20)))
-        await asyncio.sleep(0.1)
+        accepted: list[str] = []
+        enough = asyncio.Event()
+
+        def accept(job_id: str) -> None:
+            accepted.append(job_id)
+            if len(accepted) == jobs:
+                enough.set()
+
+        # The replica is killed while calls are under way.
+        starting = asyncio.create_task(_start(client, one, range(1, jobs + MORE), accept))
+        await asyncio.wait_for(enough.wait(), WITHIN_S)
         killed, killed_at = time.monotonic(), datetime.now(UTC)
         os.kill(one.pid, signal.SIGKILL)
         followed_again = await _taken_over(other, jobs) - killed
-        accepted += await late
+        await starting
         origin.release()
         async with asyncio.timeout(WITHIN_S):
             ended = await asyncio.gather(*(_ends_well(client, other, each) for each in accepted))
@@ -102,19 +113,20 @@ async def _recovery(one: Gateway, other: Gateway, origin: Upstream, jobs: int, l
     }
 
 
-async def _accepted(client: aiohttp.ClientSession, gateway: Gateway, numbers: range) -> list[str]:
-    """Start jobs that run until released; return the ids of those that were accepted."""
+async def _start(
+    client: aiohttp.ClientSession, gateway: Gateway, numbers: range, accept: Callable[[str], None]
+) -> None:
+    """Start jobs that run until released; `accept` is given the ids of those that were accepted, as they are."""
 
-    async def start(number: int) -> str | None:
+    async def start(number: int) -> None:
         body = json.dumps({"id": f"{number:010}", "ms": -1}, separators=(",", ":"))
         url = f"http://127.0.0.1:{gateway.port}/job"
-        try:
+        with contextlib.suppress(aiohttp.ClientError):
             async with client.post(url, data=body, headers={"Call-Mode": "async"}) as answer:
-                return answer.headers["Job-Id"] if answer.status == 202 else None
-        except aiohttp.ClientError:
-            return None
+                if answer.status == 202:
+                    accept(answer.headers["Job-Id"])
 
-    return [job_id for job_id in await asyncio.gather(*map(start, numbers)) if job_id is not None]
+    await asyncio.gather(*map(start, numbers))
 
 
 async def _taken_over(gateway: Gateway, jobs: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from gateway.auth.keyring import parse
 from gateway.cli import app
+from gateway.cli.process import uncollected
 from tests.support.rig import GatewayProcess
 
 NOWHERE = "http://127.0.0.1:1/acme/prod/orchestrator_"
@@ -237,3 +239,17 @@ class TestSimulate:
         assert status == 1
         assert words in err
         assert len(err.splitlines()) == 1
+
+
+def test_imports_leave_the_collector_on():
+    """It rests while they are made, also where they fail."""
+    seen = []
+
+    def fail() -> None:
+        with uncollected():
+            seen.append(gc.isenabled())
+            raise ImportError("a bug")
+
+    with pytest.raises(ImportError):
+        fail()
+    assert (seen, gc.isenabled()) == ([False], True)

@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli.callbacks import callbacks_app
 from gateway.cli.jobs import jobs_app
-from gateway.cli.process import fail, on_stop, run
+from gateway.cli.process import fail, on_stop, run, uncollected
 from gateway.cli.simulate import simulate
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ def serve(
     workers: Annotated[str | None, typer.Option(help="How many processes serve, or `auto`.")] = None,
 ) -> None:
     """Run the gateway."""
-    from gateway.config import ConfigError, Overrides, from_flags, load
-    from gateway.observability.logs import configure
+    with uncollected():
+        from gateway.config import ConfigError, Overrides, from_flags, load
+        from gateway.observability.logs import configure
 
     overrides = Overrides(
         upstream=upstream,
@@ -94,8 +95,8 @@ async def _serve(settings: Config, reread: Callable[[], Config]) -> None:
     count = settings.workers or usable_cpus()
     try:
         if count == 1:
-            from gateway.app.lifecycle import serve
-
+            with uncollected():
+                from gateway.app.lifecycle import serve
             await serve(settings, stop)
         else:
             from gateway.app.workers import parent
