@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import select
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 
@@ -11,11 +13,13 @@ class Lines:
     """A logger's last step, as structlog wants it. Called, it is its own factory.
 
     A line is written at the end of the turn that it is logged in, at once where no loop runs; so a process that is
-    killed loses the lines of one turn at most.
+    killed loses the lines of one turn at most. Where other processes write to the same stream (`shared`), a write is no
+    longer than a pipe takes in one piece (PIPE_BUF, pipe(7)); only a line that is longer by itself may be torn.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, shared: bool = False) -> None:
         self._stream = stream
+        self._shared = shared
         self._kept: list[str] = []
         self._due_on: asyncio.AbstractEventLoop | None = None
         """The loop on which they are about to be written."""
@@ -42,5 +46,20 @@ class Lines:
         self._due_on = None
         lines, self._kept = self._kept, []
         if lines and not self._stream.closed:
-            self._stream.write("\n".join(lines) + "\n")
-            self._stream.flush()
+            for portion in _portions(lines) if self._shared else [lines]:
+                self._stream.write("\n".join(portion) + "\n")
+                self._stream.flush()
+
+
+def _portions(lines: list[str]) -> Iterator[list[str]]:
+    """Give `lines` in portions that a pipe takes in one piece."""
+    portion: list[str] = []
+    room = select.PIPE_BUF
+    for line in lines:
+        size = len(line.encode()) + 1
+        if size > room and portion:
+            yield portion
+            portion, room = [], select.PIPE_BUF
+        portion.append(line)
+        room -= size
+    yield portion

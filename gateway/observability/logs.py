@@ -37,7 +37,7 @@ def configure(settings: LogSettings, *, worker: int | None = None) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=Lines(sys.stderr),
+        logger_factory=Lines(sys.stderr, shared=worker is not None),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -17,11 +17,16 @@ class Stream(io.StringIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.writes = 0
+        self.written: list[str] = []
+
+    @property
+    def writes(self) -> int:
+        """How often."""
+        return len(self.written)
 
     def write(self, text: str) -> int:
         """Count."""
-        self.writes += 1
+        self.written.append(text)
         return super().write(text)
 
 
@@ -46,6 +51,18 @@ async def test_the_lines_of_a_turn_are_one_write():
     lines.error("four")
     await asyncio.sleep(0)
     assert (stream.getvalue()[-5:], stream.writes) == ("four\n", 2)
+
+
+async def test_among_others_a_write_is_one_that_a_pipe_takes_whole():
+    """Else lines of several processes would be torn; a line that is too long by itself cannot be helped."""
+    stream = Stream()
+    lines = Lines(stream, shared=True)
+    logged = ["ä" * 1000] * 5 + ["x" * 10_000, "short"]
+    for line in logged:
+        lines.msg(line)
+    await asyncio.sleep(0)
+    assert stream.getvalue() == "".join(f"{line}\n" for line in logged)
+    assert [len(written.encode()) for written in stream.written] == [4002, 4002, 2001, 10_001, 6]
 
 
 def test_lines_of_a_loop_that_has_ended():
