@@ -49,7 +49,7 @@ def main() -> int:
         print(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode())
     else:
         print("\n\n".join(parts.values()))
-    return int(any(abs(each.off) > check.TOLERANCE for each in compared))
+    return int(not check.agrees(compared))
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def _line(result: Result) -> tuple[str, ...]:
 def checked(compared: Sequence[Compared]) -> str:
     """Return the simulation beside a real run."""
     rows = [(each.what, f"{each.simulated:.1f}", f"{each.real:.1f}", f"{each.off:+.0%}") for each in compared]
-    return f"{table(('', 'simulated', 'real', 'off'), rows)}\n\nWithin {TOLERANCE:.0%} counts as agreement."
+    return f"{table(('', 'simulated', 'real', 'off'), rows)}\n\nCPU within {TOLERANCE:.0%} counts as agreement."
 
 
 def write(parts: dict[str, str], document: Path = DOCUMENT) -> None:
