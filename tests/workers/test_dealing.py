@@ -133,7 +133,7 @@ async def test_ended_connections_are_not_counted(table: Table):
                 await asyncio.sleep(0.01)
 
 
-async def test_a_stuck_worker_gets_a_handful_and_no_more(table: Table):
+async def test_a_stuck_worker_gets_some_dozens_and_no_more(table: Table):
     """The others get the rest, though they have more."""
     async with (
         worker(table, "stuck", takes=False) as stuck,
@@ -141,14 +141,14 @@ async def test_a_stuck_worker_gets_a_handful_and_no_more(table: Table):
         contextlib.AsyncExitStack() as stack,
     ):
         readers = []
-        for _ in range(60):
+        for _ in range(400):
             reader, writer = await asyncio.open_connection(table.data.host, table.data.port)
             stack.callback(writer.close)
             readers.append(asyncio.ensure_future(reader.readline()))
         async with asyncio.timeout(10):
-            while sum(reader.done() for reader in readers) < 60 - stuck.open():  # noqa: ASYNC110 - of many readers
+            while sum(reader.done() for reader in readers) < 400 - stuck.open():  # noqa: ASYNC110 - of many readers
                 await asyncio.sleep(0.01)
-        assert stuck.open() < 20
+        assert stuck.open() < 180
         for reader in readers:
             reader.cancel()
 
