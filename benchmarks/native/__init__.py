@@ -6,8 +6,10 @@ Both are in C so that neither is the bottleneck, and takes next to nothing from 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -31,15 +33,19 @@ class WrongAnswersError(Exception):
 
 @cache
 def built(name: str) -> Path:
-    """Compile `NAME.c` unless that was done since it last changed; return the program."""
-    program, source = _BUILT / name, _SOURCES / f"{name}.c"
-    newest = max(each.stat().st_mtime for each in (source, *_SOURCES.glob("*.h")))
-    if not program.exists() or program.stat().st_mtime < newest:
+    """Compile `NAME.c` unless that was done before; return the program, which is named by what it was made of."""
+    source = _SOURCES / f"{name}.c"
+    texts = [each.read_bytes() for each in (source, *sorted(_SOURCES.glob("*.h")))]
+    program = _BUILT / f"{name}-{hashlib.sha256(b''.join(texts)).hexdigest()[:12]}"
+    if not program.exists():
         compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
         if compiler is None:
             raise RuntimeError("the upstream and the load generator are in C: install gcc")
         _BUILT.mkdir(exist_ok=True)
-        subprocess.run([compiler, *_FLAGS, "-o", program, source], check=True)
+        # Two who compile at once (tests run side by side) each finish a file of their own before it is seen.
+        finished = program.with_suffix(f".{os.getpid()}")
+        subprocess.run([compiler, *_FLAGS, "-o", finished, source], check=True)
+        finished.replace(program)
     return program
 
 
@@ -75,11 +81,14 @@ class Upstream:
 
 
 @contextlib.contextmanager
-def upstream(*, hook_port: int | None = None, hook_secret: str = "") -> Iterator[Upstream]:
-    """Run an upstream; with `hook_port`, one that tells a gateway there of the ends of the Jobs API's jobs."""
+def upstream(*, hold: int = 25, hook_port: int | None = None, hook_secret: str = "") -> Iterator[Upstream]:
+    """Run an upstream that holds a leg of a long-poll for so many seconds.
+
+    With `hook_port`, one that tells a gateway there of the ends of the Jobs API's jobs.
+    """
     port = free_port()
     hook = () if hook_port is None else (str(hook_port), hook_secret)
-    with serving([str(built("upstream")), str(port), *hook], port) as pid:
+    with serving([str(built("upstream")), str(port), str(hold), *hook], port) as pid:
         yield Upstream(port, pid)
 
 
@@ -104,6 +113,11 @@ class Load:
         figures: dict[str, Any] = json.loads(told)
         assert figures["calls"] == self._calls
         return figures
+
+    def check(self) -> None:
+        """Raise `WrongAnswersError` if it has ended, because of an answer."""
+        if self._process.poll() is not None:
+            self.result()
 
     def stop(self) -> None:
         """End it, answered or not."""

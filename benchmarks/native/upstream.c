@@ -1,6 +1,6 @@
 /* A fast upstream for benchmarks: it speaks as Orchestrator's triggers do, and a little of the Jobs API.
  *
- *   upstream PORT [HOOK_PORT HOOK_SECRET]
+ *   upstream PORT HOLD [HOOK_PORT HOOK_SECRET]
  *
  * One process, one epoll loop, one request at a time on a connection. A start names its job by the members of its body:
  * `"id":"0000000042"` (ten digits), `"ms":250` (how long it runs; -1: until released), and `$callMode`:
@@ -9,7 +9,7 @@
  *   POST /t/F/job     AsyncRequestReply: 202, Location /status/ID · LongPolling: held · else 200, empty
  *   GET  /status/ID   200 while the job runs, then 303 to /output/ID
  *   GET  /output/ID   200 with the outcome
- *   GET  /leg/ID      held: 200 with the outcome, or 303 to itself after HOLD
+ *   GET  /leg/ID      held: 200 with the outcome, or 303 to itself after HOLD seconds
  *   POST /odata/Jobs/…StartJobs, GET /odata/Jobs/…GetByKey(identifier=KEY)
  *
  * With HOOK_PORT, the end of a job of the Jobs API is told to /-/hooks/orchestrator there, signed with HOOK_SECRET.
@@ -36,7 +36,6 @@
 #include <unistd.h>
 
 enum { MAX_JOBS = 1 << 23, HOOK_CONNECTIONS = 8, EVENTS = 256 };
-static const uint64_t HOLD = 25000000000u;
 
 struct connection {
     int fd;
@@ -78,6 +77,7 @@ static unsigned long long watched;
 static int loop, clock_fd, port, hook_port;
 static const char *hook_secret;
 static uint32_t serials;
+static uint64_t longest_hold;
 
 /* Timers. */
 
@@ -295,7 +295,7 @@ static void hold(struct connection *connection, uint32_t id) {
     }
     jobs[id].waiting = connection;
     connection->holds = id;
-    add_timer((struct timer){now_ns() + HOLD, id, connection->serial, connection->fd});
+    add_timer((struct timer){now_ns() + longest_hold, id, connection->serial, connection->fd});
 }
 
 static void timers_due(void) {
@@ -511,14 +511,15 @@ static int listening(void) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 2 && count != 4) {
-        fprintf(stderr, "upstream PORT [HOOK_PORT HOOK_SECRET]\n");
+    if (count != 3 && count != 5) {
+        fprintf(stderr, "upstream PORT HOLD [HOOK_PORT HOOK_SECRET]\n");
         return 2;
     }
     port = atoi(arguments[1]);
-    if (count == 4) {
-        hook_port = atoi(arguments[2]);
-        hook_secret = arguments[3];
+    longest_hold = strtoull(arguments[2], NULL, 10) * 1000000000u;
+    if (count == 5) {
+        hook_port = atoi(arguments[3]);
+        hook_secret = arguments[4];
         if (strlen(hook_secret) > 64) return 2;
     }
     raise_file_limit();

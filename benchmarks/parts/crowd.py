@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.native import Load, WrongAnswersError
 from benchmarks.parts.common import Part, Size, alone
-from benchmarks.parts.parked import LIMIT_S, warm_up
+from benchmarks.parts.parked import LIMIT_S, SETTLED_S, wait, warm_up
 from benchmarks.parts.places import Place, callmode_with
 from benchmarks.processes import allow_files, memory_kib, settle
 
@@ -55,9 +55,9 @@ def _measure(place: Place, callers: int) -> dict[str, float]:
                     sources=SOURCES, rate=RATE / LOADS, limit=LIMIT_S,
                 )
             )  # fmt: skip
-        place.wait(warm + callers)
+        wait(place, warm + callers, loads)
         parked_after = time.monotonic() - begun
-        settle(place.pids())
+        settle(place.pids(), within=SETTLED_S)
         memory, store = memory_kib(*place.pids()) - empty, memory_kib(*place.store) - store_empty
         released = time.monotonic()
         if (taken := place.release()) != warm + callers:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.native import Load, WrongAnswersError
@@ -31,6 +31,8 @@ STEPS = {Size.FULL: 4, Size.QUICK: 4, Size.SMOKE: 1}
 RATE = 1500
 """Callers that connect in a second."""
 LIMIT_S = 180
+SETTLED_S = 3
+"""At most: polls go on."""
 WARM_UP = 64
 
 POLLING, WAITER = "callmode, polled jobs", "aiohttp handler awaiting a future, no job"
@@ -95,8 +97,8 @@ def measure(place: Place, callers: int, steps: int) -> tuple[Figures, Curve]:
                 )
             )  # fmt: skip
             parked += step
-            place.wait(parked)
-            settle(place.pids())
+            wait(place, parked, loads)
+            settle(place.pids(), within=SETTLED_S)
             curve.append((curve[-1][0] + step, memory_kib(*place.pids()) - empty))
         store = memory_kib(*place.store) - store_empty
         if (taken := place.release()) != parked:
@@ -115,6 +117,16 @@ def measure(place: Place, callers: int, steps: int) -> tuple[Figures, Curve]:
     return {name: value for name, value in figures.items() if name != "store_kib" or place.store}, curve
 
 
+def wait(place: Place, callers: int, loads: Sequence[Load]) -> None:
+    """Wait until so many callers are parked. Raises `WrongAnswersError` if one of them was answered instead."""
+    try:
+        place.wait(callers)
+    except TimeoutError:
+        for each in loads:
+            each.check()
+        raise
+
+
 def warm_up(place: Place, callers: int) -> int:
     """Have some callers answered, so that what is there once, however many come, is there; return how many."""
     warm = Load(place.port, place.path, connections=callers, calls=callers, first=1, ms=-1, mode=place.mode)
@@ -124,7 +136,7 @@ def warm_up(place: Place, callers: int) -> int:
         warm.result()
     finally:
         warm.stop()
-    settle(place.pids())
+    settle(place.pids(), within=SETTLED_S)
     return callers
 
 

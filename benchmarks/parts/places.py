@@ -14,6 +14,8 @@ from benchmarks.native import Upstream, WrongAnswersError, upstream
 from benchmarks.processes import family, free_port, module, serving
 
 WITHIN_S = 90
+HOLD_S = 600
+"""Proxies do not follow a long-poll's redirects, and callers who ask for it themselves would see one."""
 TRIGGER = "/t/bench/job"
 
 
@@ -86,7 +88,10 @@ def proxied(proxy: Callable[..., contextlib.AbstractContextManager[tuple[int, in
     @contextlib.contextmanager
     def opening(directory: Path) -> Iterator[Place]:
         directory.mkdir()
-        with upstream() as origin, proxy(origin.port, directory, connections=2 * callers + 512) as (pid, port):
+        with (
+            upstream(hold=HOLD_S) as origin,
+            proxy(origin.port, directory, connections=2 * callers + 512) as (pid, port),
+        ):
             yield _before(origin, lambda: family(pid), port, TRIGGER, mode="LongPolling")
 
     return opening
