@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
-from typing import Any
-
-from redis.asyncio.client import PubSub
 
 from gateway.core.job import Job
 from gateway.core.verdict import Verdict
 from gateway.store.codec import decode_hint, decode_job, decode_verdict, encode
-from gateway.store.edge import mapped, readable, text
+from gateway.store.edge import readable
 from gateway.store.port import Canceling, Gone, Hint, Left, Requests, Wake
 from gateway.store.scripts import Script
 from gateway.store.verbs import Verbs
@@ -71,34 +68,23 @@ class RequestVerbs(Verbs):
 
     async def wakes(self, watcher: str) -> AsyncIterator[Wake]:
         """See the port. Ends with `StoreDown` when the connection does, or when it is dead; call it again."""
-        with mapped():
-            listener = await self._servers.listener()
-            async with listener.pubsub() as pubsub:
-                await pubsub.subscribe(self._keys.hints, self._keys.leaving, own := self._keys.wake + watcher)
-                while True:
-                    message = await self._next_message(pubsub)
-                    if message["type"] == "subscribe" and text(message["channel"]) == own:
+        own = self._keys.wake + watcher
+        listening = await self._servers.listen((self._keys.hints, self._keys.leaving, own))
+        try:
+            while True:
+                match await listening.next():
+                    case [b"subscribe", channel, _] if channel == own.encode():
                         # What was published while nobody listened is lost: everything watched may have changed.
                         yield None
-                    elif message["type"] == "message":
-                        yield self._heard(text(message["channel"]), message["data"])
+                    case [b"message", channel, data]:
+                        yield self._heard(channel.decode(), data)
+        finally:
+            await listening.close()
 
     def _heard(self, channel: str, data: bytes) -> Wake:
         if channel == self._keys.hints:
             return decode_hint(data)
         return Left(data.decode()) if channel == self._keys.leaving else data.decode()
-
-    async def _next_message(self, pubsub: PubSub) -> dict[str, Any]:
-        """Return what the subscription says next; after a silence, ask whether anybody is still there."""
-        silence = self._settings.timeout / 1000
-        message: dict[str, Any] | None = await pubsub.get_message(timeout=silence)
-        if message is None:
-            # Without an answer to this, a server that vanished would look like one with nothing to say, for hours.
-            await pubsub.ping()
-            message = await pubsub.get_message(timeout=silence)
-        if message is None:
-            raise TimeoutError("the subscription is dead")
-        return message
 
 
 def requests_in(cancel: bytes | None, verdict: bytes | None) -> Requests:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
 import itertools
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any
-
-from redis.crc import key_slot
 
 from gateway.store.address import Host
 from gateway.store.port import StoreDown
@@ -45,7 +44,7 @@ class Slots:
         """Return the node that holds a key; any that holds some, for no key."""
         if key is None:
             return self._slots[next(self._turns) % _SLOTS]
-        return self._slots[key_slot(key.encode())]
+        return self._slots[slot_of(key)]
 
     def holders(self) -> list[Host]:
         """Return the nodes that hold keys."""
@@ -104,6 +103,13 @@ class Slots:
             return False
         self._slots, self._others = holders, tuple(others)
         return True
+
+
+def slot_of(key: str) -> int:
+    """Return the slot of a key: of its hash tag, if it has one that is not empty (Redis Cluster specification)."""
+    _, brace, rest = key.partition("{")
+    tag, closed, _ = rest.partition("}")
+    return binascii.crc_hqx((tag if brace and closed and tag else key).encode(), 0) % _SLOTS
 
 
 def _host(told: Sequence[Any], told_by: Host) -> Host:

@@ -6,21 +6,22 @@ the nodes of a Cluster.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-import redis.asyncio as redis
 
-from gateway.store import listening
 from gateway.store.address import Address, Host, Topology, parse
 from gateway.store.cluster import Cluster
 from gateway.store.durable import Acknowledged
-from gateway.store.sentinel import Primary
 from gateway.store.settings import StoreSettings
 from gateway.store.slots import Slots
 from gateway.store.wire.client import Client, Repeating
 from gateway.store.wire.endpoint import Endpoint, Tls
 from gateway.store.wire.server import Server
+from gateway.store.wire.subscription import Listening
+
+Listen = Callable[[Sequence[str]], Awaitable[Listening]]
+"""Listens to channels, on a connection of its own. May raise `Lost`."""
 
 
 class Servers(msgspec.Struct, frozen=True):
@@ -30,8 +31,8 @@ class Servers(msgspec.Struct, frozen=True):
     """For all that nobody waits long for."""
     writes: Client
     """For writes that replicas acknowledge, whose connections are held meanwhile; else the same client."""
-    listener: Callable[[], Awaitable[redis.Redis]]
-    """Gives a client to listen on, whose connection ends in the open when it ends."""
+    listen: Listen
+    """For what is published."""
     primaries: Callable[[], Awaitable[list[Client]]]
     """Gives a client of each server that holds keys."""
     closing: tuple[Callable[[], Awaitable[None]], ...]
@@ -44,17 +45,14 @@ class Servers(msgspec.Struct, frozen=True):
             await close()
 
 
-def one(client: Client, listener: redis.Redis, writes: Client | None = None, *, flags: bool = True) -> Servers:
+def one(client: Client, listen: Listen, writes: Client | None = None, *, flags: bool = True) -> Servers:
     """Return the clients of one server, or of what looks like one."""
-
-    async def listening_on() -> redis.Redis:
-        return listener
 
     async def primaries() -> list[Client]:
         return [client]
 
-    closing = (client.close, *([writes.close] if writes else []), _closing(listener))
-    return Servers(client, writes or client, listening_on, primaries, closing, flags)
+    closing = (client.close, *([writes.close] if writes else []))
+    return Servers(client, writes or client, listen, primaries, closing, flags)
 
 
 def servers(settings: StoreSettings, url: str) -> Servers:
@@ -73,33 +71,26 @@ def _server(settings: StoreSettings, address: Address) -> Servers:
     where = address.path if address.path is not None else address.hosts[0]
     endpoint = _endpoint(settings, address, where)
     writes = _acknowledged(settings, Server(endpoint, _patience(settings))) if settings.wait_replicas else None
-    return one(
-        Repeating(Server(endpoint, settings.timeout / 1000)),
-        listening.listener(settings, address),
-        Repeating(writes) if writes else None,
-    )
+    server = Server(endpoint, settings.timeout / 1000)
+    return one(Repeating(server), server.listen, Repeating(writes) if writes else None)
 
 
 def _sentinel(settings: StoreSettings, address: Address) -> Servers:
-    sentinels = listening.sentinels(settings, address)
-    listener = listening.primary_listener(settings, address, sentinels)
+    from gateway.store.sentinel import Primary, sentinels
 
-    def primary(timeout: float, listener: redis.Redis | None = None) -> Primary:
-        return Primary(
-            sentinels,
-            address.service,
-            lambda host: _endpoint(settings, address, host),
-            timeout=timeout,
-            listening=listener,
-        )
+    asked = sentinels(settings, address)
 
+    def primary(timeout: float) -> Primary:
+        return Primary(asked, address.service, lambda host: _endpoint(settings, address, host), timeout=timeout)
+
+    commands = primary(settings.timeout / 1000)
     writes = _acknowledged(settings, primary(_patience(settings))) if settings.wait_replicas else None
-    found = one(Repeating(primary(settings.timeout / 1000, listener)), listener, Repeating(writes) if writes else None)
-    return msgspec.structs.replace(found, closing=(*found.closing, sentinels.aclose))
+    found = one(Repeating(commands), commands.listen, Repeating(writes) if writes else None)
+    return msgspec.structs.replace(found, closing=(*found.closing, asked.aclose))
 
 
 def _cluster(settings: StoreSettings, address: Address) -> Servers:
-    def server(host: Host) -> Client:
+    def server(host: Host) -> Server:
         return Server(_endpoint(settings, address, host), settings.timeout / 1000)
 
     def acknowledged(host: Host) -> Client:
@@ -108,22 +99,22 @@ def _cluster(settings: StoreSettings, address: Address) -> Servers:
     slots = Slots(address.hosts, server, patience=settings.timeout / 1000)
     commands = Cluster(slots, server)
     writes = Cluster(slots, acknowledged) if settings.wait_replicas else None
-    listeners: dict[Host, redis.Redis] = {}
+    listeners: dict[Host, Server] = {}
 
-    async def listening_on() -> redis.Redis:
-        """Return a client of another node each time: what is published anywhere is heard everywhere."""
+    async def listen(channels: Sequence[str]) -> Listening:
+        """Listen at another node each time: what is published anywhere is heard everywhere."""
         await slots.known()
         host = slots.next()
         if host not in listeners:
-            listeners[host] = listening.listener(settings, msgspec.structs.replace(address, hosts=(host,)))
-        return listeners[host]
+            listeners[host] = server(host)
+        return await listeners[host].listen(channels)
 
     async def stop_listening() -> None:
         for client in listeners.values():
-            await client.aclose()
+            await client.close()
 
     closing = (commands.close, *([writes.close] if writes else []), stop_listening)
-    return Servers(commands, writes or commands, listening_on, commands.primaries, closing)
+    return Servers(commands, writes or commands, listen, commands.primaries, closing)
 
 
 def _acknowledged(settings: StoreSettings, inner: Client) -> Client:
@@ -143,10 +134,3 @@ def _endpoint(settings: StoreSettings, address: Address, where: Host | str) -> E
         password=settings.password or address.password,
         db=address.db,
     )
-
-
-def _closing(client: redis.Redis) -> Callable[[], Awaitable[None]]:
-    async def close() -> None:
-        await client.aclose(close_connection_pool=True)
-
-    return close

@@ -52,7 +52,36 @@ class FakeClient(fakeredis.FakeAsyncRedis):
         await self.aclose()
 
 
+class FakeListening:
+    """What is heard of some channels."""
+
+    def __init__(self, client: fakeredis.FakeAsyncRedis) -> None:
+        self._client = client
+        self._pubsub = client.pubsub()
+
+    async def subscribe(self, channels: Sequence[str]) -> None:
+        """Begin."""
+        await self._pubsub.subscribe(*channels)
+
+    async def next(self) -> list[Any]:
+        """See `Listening`."""
+        while True:
+            if heard := await self._pubsub.get_message(timeout=None):
+                return [heard["type"].encode(), heard["channel"], heard["data"]]
+
+    async def close(self) -> None:
+        """See `Listening`."""
+        await self._pubsub.aclose()
+        await self._client.aclose()
+
+
 def fake_servers(server: fakeredis.FakeServer | None = None) -> Servers:
     """Return what a store works with, on a server of its own or a given one. It knows no flags of scripts."""
     server = server or fakeredis.FakeServer()
-    return one(FakeClient(server), fakeredis.FakeAsyncRedis(server=server), flags=False)
+
+    async def listen(channels: Sequence[str]) -> FakeListening:
+        listening = FakeListening(fakeredis.FakeAsyncRedis(server=server))
+        await listening.subscribe(channels)
+        return listening
+
+    return one(FakeClient(server), listen, flags=False)

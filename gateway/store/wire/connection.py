@@ -24,7 +24,8 @@ MOST_COMMANDS: Final = 65_536
 """Commands at most whose replies are awaited, sent or not; one more is refused, since memory has an end."""
 MOST_UNSENT: Final = 64 << 20
 """Bytes at most that wait until the server reads on."""
-_INCOMPLETE: Final = object()
+INCOMPLETE: Final = object()
+"""What the reader has when a reply has begun and not ended."""
 
 
 class Connection(asyncio.Protocol):
@@ -33,7 +34,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self._loop = loop
         self._timeout = timeout
-        self._reader = hiredis.Reader(replyError=refusal, notEnoughData=_INCOMPLETE)
+        self._reader = hiredis.Reader(replyError=refusal, notEnoughData=INCOMPLETE)
         self._transport: asyncio.Transport | None = None
         self._awaited: deque[asyncio.Future[Any]] = deque()
         self._unsent: list[bytes] = []
@@ -142,7 +143,7 @@ class Connection(asyncio.Protocol):
 
     def _hand_out(self) -> None:
         gets = self._reader.gets
-        while (reply := gets()) is not _INCOMPLETE:
+        while (reply := gets()) is not INCOMPLETE:
             if self._answered == self._sent:
                 self.fail(f"the server answered what was not asked: {reply!r:.100}")
                 return

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +17,7 @@ from gateway.store.wire.errors import Lost
 
 _NO_CONNECTION = (OSError, UnicodeError, StoreDown)
 """What connecting fails with; `UnicodeError` is a host name that cannot be one."""
+Connected = TypeVar("Connected", bound=Connection)
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -59,13 +61,13 @@ class Endpoint:
         """Name the host and the port, or the path of the socket."""
         return self._where if isinstance(self._where, str) else "{}:{}".format(*self._where)
 
-    async def connect(self, timeout: float) -> Connection:
+    async def connect(self, timeout: float, kind: type[Connected]) -> Connected:
         """Return a connection that has been let in, within `timeout` seconds, which its replies may take too.
 
         Raises `Lost`.
         """
         loop = asyncio.get_running_loop()
-        connection = Connection(loop, timeout)
+        connection = kind(loop, timeout)
         try:
             async with asyncio.timeout(timeout):
                 await self._dial(loop, lambda: connection)

@@ -11,6 +11,7 @@ from gateway.store.wire.client import Argument, Command, pack
 from gateway.store.wire.connection import Connection
 from gateway.store.wire.endpoint import Endpoint
 from gateway.store.wire.errors import Lost
+from gateway.store.wire.subscription import Subscription
 
 Locate = Callable[[], Awaitable[Endpoint]]
 """Says where the server is now. May raise `Lost`."""
@@ -25,7 +26,7 @@ class Server:
         self._connection: Connection | None = None
         self._opening: asyncio.Task[Connection] | None = None
         self._connections: list[Connection] = []
-        """The one there is, and those that are being left."""
+        """The one there is, those that are being left, and those that only listen."""
         self._closed = False
 
     async def execute(self, *command: Argument) -> Any:
@@ -49,10 +50,20 @@ class Server:
             return [type(error)(str(error), perhaps=False) for _ in commands]
         return [await future for future in futures]
 
+    async def listen(self, channels: Sequence[str]) -> Subscription:
+        """Listen to channels, on a connection of its own. Raises `Lost`."""
+        subscription = await (await self._located()).connect(self._timeout, Subscription)
+        if self._closed:
+            await subscription.close()
+            raise Lost("the store was closed", perhaps=False)
+        self._keep(subscription)
+        subscription.subscribe(channels)
+        return subscription
+
     def leave(self) -> None:
         """Make a new connection for what comes; what is under way is answered on the one there is."""
-        if self._connection is not None:
-            self._connection.retire()
+        for connection in self._connections:
+            connection.retire()
 
     async def close(self) -> None:
         """See `Client`."""
@@ -82,9 +93,7 @@ class Server:
 
     async def _open(self) -> Connection:
         try:
-            locate = self._locate
-            endpoint = locate if isinstance(locate, Endpoint) else await locate()
-            return await endpoint.connect(self._timeout)
+            return await (await self._located()).connect(self._timeout, Connection)
         except asyncio.CancelledError:
             if self._closed:
                 raise Lost("the store was closed", perhaps=False) from None
@@ -94,4 +103,11 @@ class Server:
         self._opening = None
         if not opening.cancelled() and opening.exception() is None:
             self._connection = opening.result()
-            self._connections = [kept for kept in self._connections if not kept.is_over] + [self._connection]
+            self._keep(self._connection)
+
+    def _keep(self, connection: Connection) -> None:
+        self._connections = [kept for kept in self._connections if not kept.is_over] + [connection]
+
+    async def _located(self) -> Endpoint:
+        locate = self._locate
+        return locate if isinstance(locate, Endpoint) else await locate()
