@@ -90,7 +90,7 @@ def proxied(proxy: Callable[..., contextlib.AbstractContextManager[tuple[int, in
         directory.mkdir()
         with (
             upstream(hold=HOLD_S) as origin,
-            proxy(origin.port, directory, connections=2 * callers + 512) as (pid, port),
+            proxy(origin.port, directory, callers=callers + 256) as (pid, port),
         ):
             yield _before(origin, lambda: family(pid), port, TRIGGER, mode="LongPolling")
 

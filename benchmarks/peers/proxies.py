@@ -76,10 +76,12 @@ def _install(name: str) -> None:
 
 
 @contextlib.contextmanager
-def nginx(upstream: int, directory: Path, *, connections: int = 4096) -> Iterator[tuple[int, int]]:
+def nginx(upstream: int, directory: Path, *, callers: int = 1024) -> Iterator[tuple[int, int]]:
     """Run nginx before a port of the loopback; give its master's pid and its port."""
     port, home = free_port(), directory / "nginx"
     home.mkdir()
+    # Each caller has a connection on either side; and once only a sixteenth is left, nginx closes idle and new ones.
+    connections = 2 * callers * 9 // 8
     text = NGINX.format(port=port, upstream=upstream, directory=home, connections=connections, files=connections + 64)
     (home / "nginx.conf").write_text(text)
     command = [program("nginx"), "-p", str(home), "-c", str(home / "nginx.conf"), "-e", "stderr"]
@@ -88,9 +90,9 @@ def nginx(upstream: int, directory: Path, *, connections: int = 4096) -> Iterato
 
 
 @contextlib.contextmanager
-def haproxy(upstream: int, directory: Path, *, connections: int = 4096) -> Iterator[tuple[int, int]]:
+def haproxy(upstream: int, directory: Path, *, callers: int = 1024) -> Iterator[tuple[int, int]]:
     """Run haproxy before a port of the loopback; give its pid and its port."""
     port, file = free_port(), directory / "haproxy.cfg"
-    file.write_text(HAPROXY.format(port=port, upstream=upstream, connections=connections))
+    file.write_text(HAPROXY.format(port=port, upstream=upstream, connections=callers))
     with serving([program("haproxy"), "-db", "-f", str(file)], port) as pid:
         yield pid, port
