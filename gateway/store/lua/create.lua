@@ -12,10 +12,10 @@ if redis.call('HGET', KEYS[1], 'created') == operation then
     return {'created'}
 end
 
--- Return the number of this call's share of a job that several calls share. It is remembered for an hour, beside the
+-- Return the number of this call's share of another call's job. It is remembered for an hour, beside the
 -- job: a job may be shared by very many, and a call is repeated soon or not at all.
-local function share(job)
-    local known = ARGV[12] .. operation
+local function share(other)
+    local job, known = ARGV[11] .. other, ARGV[12] .. other .. ':' .. operation
     local mine = redis.call('GET', known)
     if not mine then
         mine = redis.call('HINCRBY', job, 'shares', 1)
@@ -36,7 +36,7 @@ if KEYS[4] then
         if redis.call('HEXISTS', job, 'fol') == 0 then
             return {'held', held[1], 0}
         elseif redis.call('HEXISTS', job, 'cancel') == 0 then
-            return {'held', held[1], share(job)}
+            return {'held', held[1], share(held[1])}
         end
     end
 end
