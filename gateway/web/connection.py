@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _READ_LIMIT = 256 * 1024
 """Bytes of a body that are read ahead of its handler; twice that stops the socket being read."""
 
-_MOST_WAITING = 32
-"""Requests read ahead of the one in hand (pipelining, RFC 9112 9.3.2)."""
+_MOST_WAITING = 4
+"""Requests read ahead of the one in hand (pipelining, RFC 9112 9.3.2). Each may hold a body, up to twice the above."""
 
 _LINGER = 10.0
 """Seconds for which a body that nobody wants is read: closed at once, its sender might never see the answer."""
@@ -128,7 +128,7 @@ class Connection(BaseProtocol):
             return
         if self._parser is None:
             self._parser = self._new_parser()
-        self._came = data
+        self._came = data or self._came  # Without any, the parser is asked for what it has kept.
         items: Sequence[_Item]
         try:
             items, upgraded, _ = self._parser.feed_data(data)
@@ -140,14 +140,17 @@ class Connection(BaseProtocol):
             # No protocol is switched to here. What follows might be meant for another: nobody reads it.
             self._deaf = True
         for item in items:
-            if self._in_hand is None and self._task is None and not self._paused:
-                self._begin(*item)
-            elif self._waiting is None:
-                self._waiting = [item]
-            else:
-                self._waiting.append(item)
+            self._take(item)
         if not self._buffer_paused and self._waiting is not None and len(self._waiting) >= _MOST_WAITING:
             self._pause_reading_for_buffer()
+
+    def _take(self, item: _Item) -> None:
+        if not self.busy and not self._waiting:
+            self._begin(*item)
+        elif self._waiting is None:
+            self._waiting = [item]
+        else:
+            self._waiting.append(item)
 
     def resume_writing(self) -> None:
         """Go on: what was written has gone far enough."""
@@ -162,8 +165,6 @@ class Connection(BaseProtocol):
             self._write(replies.unreadable(), head_only=False, http10=False, keeps=False)
             self._end()
             return
-        assert self._parser is not None, "it has read this message"
-        self._parser.message_consumed()
         request = self._in_hand = Request(self, message, payload)
         self._server.taken(self)
         self._task = self._loop.create_task(self._server.handle(request))
@@ -174,16 +175,23 @@ class Connection(BaseProtocol):
 
     def answer(self, request: Request, response: Response) -> None:
         """Write the answer of the request in hand, and go on. Raises ValueError for one that cannot be written."""
-        keeps = request.keeps and not response.close and not self._server.closes and not self._deaf
-        if not isinstance(response, Sent):
+        whole = request.payload.is_eof()
+        unsent = not whole and request.wants_continue
+        keeps = request.keeps and not (response.close or self._server.closes or self._deaf or unsent)
+        if request.headed and not isinstance(response, Sent):
+            # It broke off: another head would be read as more of its body. So it ends as what is incomplete does.
+            keeps = False
+            if self.transport is not None:
+                self.transport.abort()
+        elif not isinstance(response, Sent):
             self._write(response, head_only=request.method == "HEAD", http10=request.http10, keeps=keeps)
         self._in_hand = self._task = None
         self._came = b""
         self._server.ended(self, request, response.status)
-        if not request.payload.is_eof() and not request.wants_continue:
+        if not whole and not unsent:
             self._linger(request.payload, keeps=keeps)
-        elif keeps and request.payload.is_eof():
-            self._next()
+        elif keeps:
+            self._go_on()
         else:
             self._end()
 
@@ -208,21 +216,26 @@ class Connection(BaseProtocol):
         def over(_task: asyncio.Task[None]) -> None:
             self._task = None
             if keeps and payload.is_eof() and self.transport is not None:
-                self._next()
+                self._go_on()
             else:
                 self._end()
 
         task.add_done_callback(over)
 
+    def _go_on(self) -> None:
+        """Have done with a request that was read to its end."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        self._next()
+
     def _next(self) -> None:
         """Go on with the request that was read behind the last one, if any."""
         if self._paused or self.transport is None:
             return  # The answers before have to leave first; `resume_writing` comes back here.
-        if self._waiting:
-            item = self._waiting.pop(0)
-            if self._buffer_paused and len(self._waiting) <= _MOST_WAITING // 2:
+        if waiting := self._waiting:
+            self._begin(*waiting.pop(0))  # Before more is read: that comes behind it.
+            if self._buffer_paused and not self._deaf and len(waiting) <= _MOST_WAITING // 2:
                 self._read_on()
-            self._begin(*item)
         elif self._deaf or self._server.closes:
             self._end()
         else:
@@ -271,7 +284,7 @@ class Connection(BaseProtocol):
             self._loop,
             _READ_LIMIT,
             payload_exception=web.RequestPayloadError,
-            max_msg_queue_size=_MOST_WAITING,
+            max_msg_queue_size=_MOST_WAITING + 1,  # with the one in hand, so that what it keeps is asked for
         )
 
     # -- a handler's side ------------------------------------------------------------------------------------------
@@ -283,11 +296,12 @@ class Connection(BaseProtocol):
 
     def write_head(self, request: Request, status: int, fields: Headers) -> None:
         """Begin an answer of unknown length: in chunks, or to HTTP/1.0 until the connection ends."""
-        keeps = not request.http10 and request.keeps and not self._server.closes
-        framing = wire.framing_of(keeps=keeps, http10=request.http10)
+        request.keeps = not request.http10 and request.keeps and not self._server.closes
+        framing = wire.framing_of(keeps=request.keeps, http10=request.http10)
         if not request.http10:
             framing += "Transfer-Encoding: chunked\r\n"
         self._transport_for_writing().write(wire.encode_head(status, fields, framing, int(self._loop.time())))
+        request.headed = True
 
     async def write_chunk(self, request: Request, data: bytes) -> None:
         """Write some of the body, and wait until there is room for more. Raises `ConnectionResetError`."""

@@ -40,6 +40,7 @@ class Request:
         "_path",
         "begun",
         "gateway",
+        "headed",
         "headers",
         "http10",
         "id",
@@ -70,6 +71,8 @@ class Request:
         self.keeps: bool = not (message.should_close or message.chunked or "Transfer-Encoding" in message.headers)
         """Whether the connection may be used for another request, as far as this one is concerned."""
         self.begun = connection.now()
+        self.headed = False
+        """The head of the answer is written, by a handler that writes it piece by piece."""
         self.id = ""
         """The `{id}` in the path of the route that was taken."""
         self.keeping: Kept | None = None

@@ -49,7 +49,10 @@ class Server:
         """Take note of a connection; who says nothing on it for long is not kept either."""
         self._connections.add(connection)
         self._emptied.clear()
-        self.idle(connection)
+        if self._closing:  # It was accepted just before the port was closed: nobody looks for it any more.
+            connection.close()
+        else:
+            self.idle(connection)
 
     def lost(self, connection: Connection) -> None:
         """Forget one that is gone."""

@@ -8,6 +8,7 @@ import inspect
 import socket
 import types
 from collections.abc import AsyncIterator
+from unittest import mock
 
 import aiohttp
 import pytest
@@ -19,7 +20,11 @@ from gateway.core.errors import BadRequest
 from gateway.web.bodies import read_body
 from gateway.web.drain import Drain
 from gateway.web.request import Request
-from gateway.web.response import Response
+from gateway.web.response import Response, Sent
+from gateway.web.server import Server
+from gateway.web.servers import listen
+from gateway.web.settings import Address
+from gateway.web.streaming import Writer
 from gateway.worker.tasks import Tasks
 from tests.web.support import served
 
@@ -81,6 +86,27 @@ class Handlers:
             self.told.append("finished")
         self.told.append("went on")
         return Response(200)
+
+    async def said(self, request: Request) -> Response:
+        """Answer with the query."""
+        return Response(200, (), request.raw_query.encode())
+
+    async def slimmed(self, request: Request) -> Response:
+        """Answer whether the parser was let go of."""
+        body = await read_body(request)
+        request.slim()
+        return Response(200, (), b"held" if request.connection._parser else body)
+
+    async def streamed(self, request: Request) -> Response:
+        """Answer in pieces, and break off where the query says so."""
+        writer = Writer(request, 200, ())
+        await writer.write(b"abc")
+        if request.raw_query == "refused":
+            raise BadRequest("no")
+        if request.raw_query == "bug":
+            raise ZeroDivisionError
+        writer.end()
+        return Sent(200)
 
     async def bug(self, _request: Request) -> Response:
         """Fail."""
@@ -197,6 +223,61 @@ async def test_pipelined_requests_are_answered_in_order(number: int):
         await peer.close()
 
 
+@pytest.mark.parametrize("number", [5, 6, 40, 200])
+@pytest.mark.parametrize("apart", [False, True], ids=["whole", "behind one in pieces"])
+async def test_pipelined_requests_without_a_body_are_answered_in_order(number: int, apart: bool):
+    """Nobody reads a body, so nothing but an answer has the next ones parsed."""
+    async with rig() as it:
+        peer = await it.connect()
+        if apart:
+            peer.send(b"POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+            await it.handlers.entered.wait()
+        it.handlers.go.set()
+        head = b"GET /said?%03d HTTP/1.1\r\nHost: x\r\n\r\n"
+        peer.send((b"abc" if apart else b"") + b"".join(head % each for each in range(number)))
+        async with asyncio.timeout(5):
+            assert not apart or (await peer.answer())[2] == b"waited"
+            assert [(await peer.answer())[2] for _ in range(number)] == [b"%03d" % each for each in range(number)]
+        await peer.close()
+
+
+@pytest.mark.parametrize("why", ["refused", "bug"])
+async def test_a_stream_that_breaks_off(why: str):
+    """Is cut: another answer in its middle would be read as its body."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"GET /streamed?%b HTTP/1.1\r\nHost: x\r\n\r\n" % why.encode())
+        got = b""
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                got = await peer.rest()
+        assert b"HTTP/1.1" not in got[8:]
+        assert not got.endswith(b"0\r\n\r\n")
+
+
+async def test_a_stream_to_http_1_0_ends_with_its_connection():
+    """There is no other end to it, whatever the caller would like to keep (RFC 9112 6.3)."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(b"GET /streamed HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert (await peer.rest()).endswith(b"\r\n\r\nabc")
+
+
+async def test_a_connection_that_opens_while_its_server_closes():
+    """Is closed: the server waits until none is left."""
+    server = Server(types.SimpleNamespace(drain=Drain()), None, keep_alive=75.0, logs=False)
+    listening = await listen(server, Address("127.0.0.1", 0))
+    reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+    listening.close()
+    await server.close(0.1)
+    transport = mock.Mock()
+    server().connection_made(transport)
+    transport.close.assert_called_once_with()
+    assert await reader.read() == b""
+    writer.close()
+
+
 async def test_a_chunked_request_ends_its_connection():
     """Another server may have framed it otherwise."""
     async with rig() as it:
@@ -275,7 +356,8 @@ async def test_who_is_refused_before_it_sends():
     async with rig() as it:
         peer = await it.connect()
         peer.send(b"POST /bad HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
-        assert (await peer.answer())[0] == 400
+        status, fields, _ = await peer.answer()
+        assert (status, fields["Connection"]) == (400, "close")
         assert await peer.rest() == b""
 
 
@@ -442,6 +524,14 @@ async def test_what_came_along_with_a_blocked_callers_request_is_not_lost():
         peer.send(behind[15:])
         it.handlers.go.set()
         assert [(await peer.answer())[2], (await peer.answer())[2]] == [b"waited", b"two"]
+        await peer.close()
+
+
+async def test_a_blocked_caller_costs_no_parser():
+    """It holds all of the head, and no more is to come before the answer."""
+    async with rig() as it:
+        peer = await it.connect()
+        assert (await peer.ask(POST % (b"slimmed", 3, b"one")))[2] == b"one"
         await peer.close()
 
 
