@@ -57,8 +57,21 @@ class Connection(asyncio.Protocol):
         """
         if not self.usable:
             raise Lost("the connection was closed", perhaps=False)
-        if len(self._awaited) >= MOST_COMMANDS or self._unsent_bytes >= MOST_UNSENT:
+        self._check_room(1)
+        return self._put(packed)
+
+    def send_each(self, packed: Sequence[bytes]) -> list[asyncio.Future[Any]]:
+        """Send commands one after the other, or none of them. Raises as for one."""
+        if not self.usable:
+            raise Lost("the connection was closed", perhaps=False)
+        self._check_room(len(packed))
+        return [self._put(command) for command in packed]
+
+    def _check_room(self, commands: int) -> None:
+        if len(self._awaited) + commands > MOST_COMMANDS or self._unsent_bytes >= MOST_UNSENT:
             raise StoreDown("too many commands wait for the store's server", perhaps=False)
+
+    def _put(self, packed: bytes) -> asyncio.Future[Any]:
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(packed)
@@ -66,12 +79,6 @@ class Connection(asyncio.Protocol):
         future: asyncio.Future[Any] = self._loop.create_future()
         self._awaited.append(future)
         return future
-
-    def send_each(self, packed: Sequence[bytes]) -> list[asyncio.Future[Any]]:
-        """Send commands one after the other, or none of them. Raises as for one."""
-        if len(self._awaited) + len(packed) > MOST_COMMANDS:
-            raise StoreDown("too many commands wait for the store's server", perhaps=False)
-        return [self.send(command) for command in packed]
 
     def retire(self) -> None:
         """Take no new commands, and end once all that were sent are answered."""

@@ -264,3 +264,12 @@ async def test_closing_ends_what_is_under_way(opened):
             await asking
         with pytest.raises(Lost, match="was closed"):
             await client.execute("ECHO", "a")
+
+
+async def test_commands_that_are_sent_together_are_all_sent_or_none(opened, monkeypatch):
+    """However large: who is told that nothing was sent relies on it."""
+    monkeypatch.setattr(connections, "MOST_UNSENT", 1000)
+    async with scripted(echo) as server:
+        client = opened(server.port)
+        words = [b"%d" % number * 600 for number in range(5)]
+        assert await client.each([("ECHO", word) for word in words]) == words

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 
 import msgspec
 import pytest
+import redis.asyncio
 
 from gateway.store.port import StoreDown
 from gateway.store.redis import connect
@@ -44,6 +46,42 @@ async def test_what_is_known_of_all_attempts(script, perhaps):
     async with scripted(lambda command: answers[next(steps)]) as server:
         assert (await creating(server.url)).perhaps is perhaps
         assert list(steps) == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "perhaps"),
+    [
+        ("OOM command not allowed when used memory > 'maxmemory'. script: f00, on @user_script:43.", False),
+        ("NOPERM User x has no permissions to run the 'evalsha' command", False),
+        ("NOPERM User x has no permissions to run the 'pexpire' command script: f00, on @user_script:52.", True),
+        ("ERR user_script:52: attempt to compare nil script: f00, on @user_script:52.", True),
+        ("ERR unknown command 'EVALSHA'", False),
+        ("ERR unknown command called from script script: f00, on @user_script:52.", True),
+        ("ERR max number of clients reached", False),
+        ("ERR the proxy has lost the server", True),
+    ],
+)
+async def test_which_errors_are_certain(refusal, perhaps):
+    """Those about a whole command; a script that fails halfway has written what comes before."""
+    async with scripted(lambda command: f"-{refusal}\r\n".encode()) as server:
+        assert (await creating(server.url)).perhaps is perhaps
+
+
+async def test_a_script_that_fails_halfway(redis_url):
+    """The job is there, though the server answered with an error."""
+    right, name = redis.asyncio.from_url(redis_url), f"halfway-{secrets.token_hex(4)}"
+    try:
+        await right.execute_command("ACL", "SETUSER", name, "on", ">x", "~*", "&*", "+@all", "-pexpire")
+        created = new(job())
+        store = connect(msgspec.structs.replace(SETTINGS, prefix=name, username=name, password="x"), redis_url)
+        with pytest.raises(StoreDown, match=r"can't run|NOPERM") as error:
+            await store.create(created, "a", keep=KEEP)
+        assert error.value.perhaps
+        assert await store.read(created.job.id) == created.job
+        await store.close()
+    finally:
+        await right.execute_command("ACL", "DELUSER", name)
+        await right.aclose()
 
 
 async def test_a_server_that_hangs_may_have_carried_it_out():
