@@ -204,23 +204,50 @@ async def test_what_was_given_before_the_end_is_served(table: Table):
     channel.close()
 
 
+async def test_no_room_in_a_worker(table: Table, monkeypatch: pytest.MonkeyPatch):
+    """The connection is lost, and is not counted as open for ever; the next one is served."""
+    received, lost = socket.recv_fds, []
+
+    def truncated(*arguments: Any) -> tuple[bytes, list[int], int, Any]:
+        named, descriptors, flags, address = received(*arguments)
+        if descriptors and not lost:
+            lost.append(descriptors)
+            os.close(descriptors[0])
+            return named, [], flags | socket.MSG_CTRUNC, address
+        return named, descriptors, flags, address
+
+    monkeypatch.setattr(socket, "recv_fds", truncated)
+    async with worker(table, "a") as channel:
+        reader, writer = await asyncio.open_connection(table.data.host, table.data.port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+        assert channel.open() == 0
+        async with connected(table.data) as who:
+            assert who == "a data"
+    assert len(lost) == 1
+
+
 class Refusing(socket.socket):
-    """A listening socket of a system that has no room for the first connection."""
+    """A listening socket that fails to accept the first connection."""
 
     refused = False
+    error = errno.EMFILE
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Refuse once."""
         if not self.refused:
             self.refused = True
-            raise OSError(errno.EMFILE, "Too many open files")
+            raise OSError(self.error, "refused")
         return super().accept()
 
 
-async def test_no_room_in_the_system(monkeypatch: pytest.MonkeyPatch):
-    """Who connects waits until there is some."""
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.EPROTO, errno.EPERM], ids=errno.errorcode.get)
+async def test_what_cannot_be_accepted(monkeypatch: pytest.MonkeyPatch, error: int):
+    """Who connects waits until there is room; what befalls one connection is no other's end."""
     monkeypatch.setattr("gateway.app.workers.dealer._REST", 0.01)
     listener = Refusing(socket.AF_INET, socket.SOCK_STREAM)
+    listener.error = error
     listener.bind(("127.0.0.1", 0))
     listener.setblocking(False)
     table = Table(Dealer({"data": [listener]}), address_of([listener]), ANY)

@@ -93,9 +93,11 @@ class Dealer:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._pause()
                 if error.errno not in _NO_ROOM:
-                    raise
+                    # What became of this one connection meanwhile (accept(2)); the next may be a good one.
+                    _log.warning("a connection was not accepted", error=str(error))
+                    return
+                self._pause()
                 _log.error("no room for a connection", error=str(error))
                 self._loop.call_later(_REST, self._resume)
                 return

@@ -10,10 +10,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
+
 from gateway.app.workers.channel import PORTS
 from gateway.web.servers import Protocols
 from gateway.web.settings import Address
 from gateway.worker.tasks import Tasks
+
+_log = structlog.get_logger("gateway")
 
 
 class Connection(socket.socket):
@@ -76,6 +80,10 @@ class Inbox:
             if not named:  # the parent is gone, which its other pipe tells of
                 asyncio.get_running_loop().remove_reader(self._socket)
                 return
+            if not descriptors:  # This process has no room for it (EMFILE): the kernel has closed it (unix(7)).
+                _log.error("no room for a connection")
+                self._tell()
+                continue
             connection = Connection(fileno=descriptors[0])
             connection.setblocking(False)
             connection.closed = self._ended
@@ -87,6 +95,9 @@ class Inbox:
         self._open -= 1
         if self._open == 0:
             self._empty.set()
+        self._tell()
+
+    def _tell(self) -> None:
         self._untold += 1
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             self._untold -= os.write(self._telling, bytes(self._untold))
