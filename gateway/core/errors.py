@@ -26,6 +26,7 @@ Problem
 │   ├── NotUnknown            409  not-unknown
 │   ├── JobExpired            410  job-expired
 │   ├── BodyTooLarge          413  body-too-large
+│   ├── BodyTooSlow           408  body-too-slow
 │   ├── KeyReused             422  idempotency-key-reused
 │   └── HeadersTooLarge       431  headers-too-large
 ├── JobProblem                         the job is at fault, or time is
@@ -250,6 +251,12 @@ class BodyTooLarge(CallerProblem):
     """The body is over the limit."""
 
     status, code, title = 413, "body-too-large", "The body is over the limit"
+
+
+class BodyTooSlow(CallerProblem):
+    """The body did not come in time."""
+
+    status, code, title = 408, "body-too-slow", "The body did not come in time"
 
 
 class KeyReused(CallerProblem):

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
-from gateway.core.errors import BadRequest, BodyTooLarge
+from gateway.core.errors import BadRequest, BodyTooLarge, BodyTooSlow
 from gateway.web.request import Request
+
+_PATIENCE = 30.0
+"""Seconds that a body may take however small it is: who sends none holds a connection and what was read of it."""
+
+_SLOWEST = 8 * 1024
+"""Bytes that each second more takes."""
+
+_CLOSE = (("Connection", "close"),)
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the body, its coding taken off; a second time nothing. Raises `BodyTooLarge`, `BadRequest`."""
+    """Return the body, its coding taken off; a second time nothing.
+
+    Raises `BodyTooLarge`, `BodyTooSlow`, `BadRequest`.
+    """
     payload = request.payload
     try:
         if payload.is_eof():
             # As nearly always: it came along with the head.
             return _bounded(request, payload.read_nowait())
         request.tell_to_continue()
-        parts, size = [], 0
-        while part := await payload.readany():
+        return await _gathered(request)
+    except TimeoutError as error:
+        raise BodyTooSlow(headers=_CLOSE) from error
+    except web.RequestPayloadError as error:
+        raise BadRequest("the body is not in its `Content-Encoding`, or its framing is broken") from error
+
+
+async def _gathered(request: Request) -> bytes:
+    parts, size = [], 0
+    async with asyncio.timeout(_PATIENCE) as patience:
+        latest = patience.when() or 0.0
+        while part := await request.payload.readany():
             size += len(part)
             parts.append(part)
             _check(request, size)
-    except web.RequestPayloadError as error:
-        raise BadRequest("the body is not in its `Content-Encoding`, or its framing is broken") from error
+            patience.reschedule(latest + size / _SLOWEST)
     return b"".join(parts)
 
 
@@ -34,4 +56,4 @@ def _bounded(request: Request, body: bytes) -> bytes:
 def _check(request: Request, size: int) -> None:
     limit = request.gateway.settings.max_body
     if size > limit:
-        raise BodyTooLarge(f"bodies may have {limit} bytes (limits.body)", headers=(("Connection", "close"),))
+        raise BodyTooLarge(f"bodies may have {limit} bytes (limits.body)", headers=_CLOSE)

@@ -21,6 +21,9 @@ BACKLOG = 4096
 _LINGER = 2.0
 """Seconds that the last answers may take to leave, once nobody waits any more."""
 
+_UNREAD = 60_000
+"""Milliseconds that what was sent to a caller may wait to be taken."""
+
 Protocols = Mapping[str, Callable[[], asyncio.BaseProtocol]]
 """What serves a connection, by the name of the port that it came in on: `data`, `admin`."""
 
@@ -69,6 +72,17 @@ def own_ports(settings: WebSettings) -> Ports:
     return ports
 
 
+def watch_callers(listening: socket.socket) -> None:
+    """Have the system end connections, accepted on this socket, of callers who have vanished or read nothing any more.
+
+    What is accepted inherits it: callers who are blocked for long and vanish are found out, and who takes none of an
+    answer for so long holds it, and its connection, no longer (tcp(7); where there is no such option, as ever).
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if listening.family != socket.AF_UNIX and (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:
+        listening.setsockopt(socket.IPPROTO_TCP, option, _UNREAD)
+
+
 async def listen(protocol: Callable[[], asyncio.BaseProtocol], address: Address) -> asyncio.Server:
     """Have connections to `address` served by what `protocol` makes. Raises `OSError` if it is taken."""
     loop = asyncio.get_running_loop()
@@ -77,6 +91,5 @@ async def listen(protocol: Callable[[], asyncio.BaseProtocol], address: Address)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
     for listening in server.sockets:
-        # Inherited by what is accepted there: callers who are blocked for long and vanish are found out.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        watch_callers(listening)
     return server

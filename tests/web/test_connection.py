@@ -87,6 +87,16 @@ class Handlers:
         self.told.append("went on")
         return Response(200)
 
+    async def endless(self, request: Request) -> Response:
+        """Answer as much as anybody takes."""
+        writer = Writer(request, 200, ())
+        self.entered.set()
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await writer.write(bytes(65536))
+        self.told.append("gone")
+        return Sent(200)
+
     async def said(self, request: Request) -> Response:
         """Answer with the query."""
         return Response(200, (), request.raw_query.encode())
@@ -126,11 +136,12 @@ class Rig:
 
     def __init__(self, url: str, handlers: Handlers, drain: Drain) -> None:
         self.handlers, self.drain = handlers, drain
-        self._address = url.rpartition("//")[2].split(":")
+        host, _, port = url.rpartition("//")[2].rpartition(":")
+        self.address = (host, int(port))
 
     async def connect(self) -> Peer:
         """Open a connection."""
-        return Peer(*await asyncio.open_connection(self._address[0], int(self._address[1])))
+        return Peer(*await asyncio.open_connection(*self.address))
 
 
 class Peer:
@@ -326,6 +337,26 @@ async def test_a_body_that_is_too_large():
         status, fields, _ = await peer.answer()
         assert (status, fields["Connection"]) == (413, "close")
         assert await peer.rest() == b""
+
+
+async def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch):
+    """408, however steadily it drips; one that comes fast enough has longer."""
+    monkeypatch.setattr("gateway.web.bodies._PATIENCE", 0.2)
+    monkeypatch.setattr("gateway.web.bodies._SLOWEST", 500)
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\n"
+    async with rig() as it, asyncio.timeout(5):
+        steady, drip = await it.connect(), await it.connect()
+        for peer in (steady, drip):
+            peer.send(head)
+        for _ in range(8):
+            steady.send(b"x" * 50)
+            drip.send(b"x")
+            await asyncio.sleep(0.05)
+        assert (await steady.answer())[0] == 200
+        status, fields, _ = await drip.answer()
+        assert (status, fields["Connection"]) == (408, "close")
+        await steady.close()
+        await drip.close()
 
 
 async def test_a_body_that_nobody_reads():
@@ -525,6 +556,21 @@ async def test_what_came_along_with_a_blocked_callers_request_is_not_lost():
         it.handlers.go.set()
         assert [(await peer.answer())[2], (await peer.answer())[2]] == [b"waited", b"two"]
         await peer.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+async def test_a_caller_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch):
+    """In time: it holds a connection, and what was to be sent."""
+    monkeypatch.setattr("gateway.web.servers._UNREAD", 300)
+    async with rig() as it:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as peer:
+            peer.setblocking(False)
+            await loop.sock_connect(peer, it.address)
+            await loop.sock_sendall(peer, b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(10):
+                while not it.handlers.told:  # noqa: ASYNC110 - the handler's end is nobody's event
+                    await asyncio.sleep(0.05)
 
 
 async def test_a_blocked_caller_costs_no_parser():

@@ -16,6 +16,7 @@ from random import SystemRandom
 import structlog
 
 from gateway.app.workers.channel import Channel
+from gateway.web.servers import watch_callers
 
 _BACKLOG = 4096
 _AT_ONCE = 64
@@ -42,8 +43,7 @@ class Dealer:
     def listen(self) -> None:
         """Begin. Until now, who connects is refused."""
         for _, listener in self._listeners:
-            # Inherited by what is accepted there: callers who are blocked for long and vanish are found out.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            watch_callers(listener)
             listener.listen(_BACKLOG)
         self._resume()
 
