@@ -139,6 +139,8 @@ class Connection(BaseProtocol):
         if upgraded:
             # No protocol is switched to here. What follows might be meant for another: nobody reads it.
             self._deaf = True
+        if data and not items:
+            self._came = b""  # Part of a request: what else is in it only the parser knows.
         for item in items:
             self._take(item)
         if not self._buffer_paused and self._waiting is not None and len(self._waiting) >= _MOST_WAITING:
@@ -273,7 +275,8 @@ class Connection(BaseProtocol):
         It holds all of the request's head until another comes. That it has read nothing behind the request is certain
         only where what came last is the request and no more.
         """
-        head = self._came.find(_HEAD_END)
+        # What begins in the middle of a head's end would have it found in a body.
+        head = -1 if self._came[:1] in {b"\r", b"\n"} else self._came.find(_HEAD_END)
         length = fields.get("Content-Length", "0")
         if head >= 0 and length.isdigit() and len(self._came) == head + len(_HEAD_END) + int(length):
             self._parser, self._came = None, b""

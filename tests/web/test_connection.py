@@ -545,6 +545,23 @@ async def test_what_comes_while_a_caller_is_blocked_is_not_lost(pieces: int):
         await peer.close()
 
 
+@pytest.mark.parametrize("before_the_end", [10, 21], ids=["in its body", "in the end of its head"])
+async def test_what_looks_like_the_end_of_a_head_in_a_body_is_none(before_the_end: int):
+    """The request came in two pieces; what came behind it is still with the parser."""
+    async with rig() as it:
+        peer = await it.connect()
+        request, behind = POST % (b"slim", 20, b"x" * 16 + b"\r\n\r\n"), POST % (b"echo", 3, b"two")
+        peer.send(request[:-before_the_end])
+        await asyncio.sleep(0.05)
+        peer.send(request[-before_the_end:] + behind[:20])
+        await it.handlers.entered.wait()
+        await asyncio.sleep(0.02)
+        peer.send(behind[20:])
+        it.handlers.go.set()
+        assert [(await peer.answer())[2], (await peer.answer())[2]] == [b"waited", b"two"]
+        await peer.close()
+
+
 async def test_what_came_along_with_a_blocked_callers_request_is_not_lost():
     """Though it was not complete."""
     async with rig() as it:

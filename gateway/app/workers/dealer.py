@@ -8,7 +8,6 @@ The price is 0.06 ms of CPU time for each connection, none for a call.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Mapping, Sequence
 from random import SystemRandom
@@ -22,9 +21,8 @@ _BACKLOG = 4096
 _AT_ONCE = 64
 """Connections taken before anything else has its turn."""
 
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _REST = 1.0
-"""Seconds until it is tried again where the system has no room for one more; asyncio's own servers rest as long."""
+"""Seconds until it is tried again where that failed; asyncio's own servers rest as long."""
 
 _lots = SystemRandom()
 _log = structlog.get_logger("gateway")
@@ -93,12 +91,10 @@ class Dealer:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    # What became of this one connection meanwhile (accept(2)); the next may be a good one.
-                    _log.warning("a connection was not accepted", error=str(error))
-                    return
+                # No room in the system, or what became of this one connection meanwhile (accept(2)): whatever it is,
+                # the next may be a good one.
                 self._pause()
-                _log.error("no room for a connection", error=str(error))
+                _log.error("a connection cannot be accepted", error=str(error))
                 self._loop.call_later(_REST, self._resume)
                 return
             if not self._deal(name, connection):
