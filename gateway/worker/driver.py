@@ -132,9 +132,7 @@ class Driver:
         `start`: what is sealed in `stored`, where it has just been made here.
         """
         entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start)
-        self._held.note(entry.job)
-        if entry.job.upstream_key is not None:
-            self._by_key[entry.job.upstream_key.lower()] = stored.job.id
+        self._note(entry.job)
         self._feed.publish(stored.job)
         suspect = stored.taken > _SUSPECT and not self._only_concludes(entry)
         if suspect:
@@ -146,6 +144,12 @@ class Driver:
         self._heed_soon(entry, stored.requests, at_once=not suspect)
         # Something may have been asked after the store had named us its follower, and before we knew.
         self._inbox.begin(stored.job.id)
+
+    def _note(self, job: Job) -> None:
+        """Take note of a followed job's newest record, where followed jobs are counted and found; `_drop` undoes it."""
+        self._held.note(job)
+        if job.upstream_key is not None:
+            self._by_key[job.upstream_key.lower()] = job.id
 
     def _only_concludes(self, entry: Entry) -> bool:
         """Whether nothing is to be done for a job but to draw a conclusion: that ends no replica."""
@@ -375,14 +379,13 @@ class Driver:
         """Apply `event`, have the store take it, and wake whoever waits. `and_wait`: however long the store takes."""
         before = entry.job
         entry.job = apply(before, event, self._clock.now())
-        self._held.note(entry.job)
         self._observe(entry.job, event)
         if isinstance(event, _ENDS):
             entry.body = event.outcome.body
         if entry.job.start_answered:
             entry.start = entry.request = None
-        if entry.job.upstream_key is not None:
-            self._by_key[entry.job.upstream_key.lower()] = entry.job.id
+        if self._follows(entry):  # A start may be answered when its job has long been another's.
+            self._note(entry.job)
         if entry.job.revision == before.revision:
             return  # Nothing durable has changed.
         if isinstance(event, _TELL_AGES):

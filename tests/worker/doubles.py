@@ -30,6 +30,7 @@ from gateway.store.settings import StoreSettings
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
 from gateway.worker.feed import Feed
+from gateway.worker.held import Held
 from gateway.worker.tasks import Tasks
 from gateway.worker.vault import Vault
 from tests.support.fake_store import fake_servers
@@ -195,6 +196,7 @@ class Bench:
     """Whether the driver's replica has its lease."""
     paused: bool = False
     """Whether its process stood still for long."""
+    held: Held = field(default_factory=Held)
     lapsed: set[str] = field(default_factory=set)
     """Its incarnations whose leases have run out."""
 
@@ -291,6 +293,7 @@ async def bench(**rules: object) -> AsyncIterator[Bench]:
         holds=lambda follower: parts.holds and follower not in parts.lapsed,
         paused=lambda: parts.paused,
         failed=failed.append,
+        held=parts.held,
     )
     try:
         yield parts

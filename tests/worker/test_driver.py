@@ -22,6 +22,7 @@ from tests.core.strategies import in_state
 from tests.worker.doubles import (
     ENDED,
     FOLLOWED,
+    HOLD,
     ME,
     OK,
     RUNNING,
@@ -362,6 +363,23 @@ class TestFencing:
             reads = len(it.upstream.reads)
             await asyncio.sleep(600)
             assert (len(it.driver), len(it.upstream.reads)) == (0, reads)
+
+    async def test_a_start_that_is_answered_when_its_job_is_anothers_counts_no_more(self):
+        """It takes nothing of the budget of held connections, for ever, and is not found by its key."""
+        for answer in (e.Followed(UpstreamMode.LONG_POLL, HOLD), e.Followed(UpstreamMode.JOBS, STATUS, "A-Key")):
+            async with bench() as it:
+                started = asyncio.get_running_loop().create_future()
+                it.upstream.on_start = [started]
+                await it.followed(asked=UpstreamMode.LONG_POLL)
+                await asyncio.sleep(1)
+                assert len(it.held) == 1
+                async for _ in it.store.inner.take_over(ME, "replica-2"):
+                    pass
+                await it.driver.drop_others("replica-1b")
+                assert len(it.held) == 0
+                started.set_result(answer)
+                await asyncio.sleep(1)
+                assert (len(it.held), it.driver.followed_as("a-key")) == (0, None)
 
     async def test_what_the_store_has_forgotten_is_nobody_elses(self):
         """It is put back under the new name, its deadline and all: others can follow it from then on."""
