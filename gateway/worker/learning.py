@@ -168,7 +168,10 @@ class Learning:
 
     def _new(self, route: str) -> _Route:
         if len(self._routes) >= _ROUTES:
-            del self._routes[next(iter(self._routes))]
+            forgotten = next(iter(self._routes))
+            del self._routes[forgotten]
+            # Nor is it asked about: as long as the store takes, so many more may come.
+            self._ended.pop(forgotten, None)
         known = self._routes[route] = _Route(self._policies.policy(route))
         if known.policy.pace.learn:
             self._to_count(route)

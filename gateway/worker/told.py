@@ -31,6 +31,8 @@ _STRETCH = 4
 """Intervals between polls, where a webhook is going to tell."""
 _MOST = 1_000
 """Ends that wait for a word of them."""
+_ROUTES = 1_000
+"""Routes remembered: in pass-through any path may be one. Of more, those that were told of first are forgotten."""
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -107,7 +109,10 @@ class Told:
             self._heard(found.route)
 
     def _heard(self, route: str) -> None:
-        record = self._records.setdefault(route, _Record())
+        if (record := self._records.get(route)) is None:
+            if len(self._records) >= _ROUTES:
+                del self._records[next(iter(self._records))]
+            record = self._records[route] = _Record()
         record.in_a_row += 1
         record.last = self._clock.now()
 

@@ -237,6 +237,16 @@ class TestSharing:
             await gathered()
             assert shared.calls["learn"] == 1_001
 
+    async def test_however_long_the_store_takes(self, shared):
+        """No more routes than are remembered wait to be asked about."""
+        async with learning_from(shared) as learning:
+            release = shared.hang("learn")
+            for number in range(3_000):
+                learning.policy(f"/t/{number}")
+                await asyncio.sleep(0.01)
+            assert len(learning._ended) <= 1_000
+            release.set()
+
     async def test_a_defect_does_not_end_the_learning(self, shared):
         """It is told of, and the next second goes on."""
         failures: list[BaseException] = []
