@@ -217,7 +217,8 @@ class Leases:
         asked, begun = loop.time(), self._elapsed()
         beat = await self._store.beat(self.incarnation, join=join)
         self._holds_until = begun + self._granted if beat.alive else 0.0
-        if self._elapsed() < self._holds_until:
+        # Where rows are owed, others may have taken what is still followed here under a former name.
+        if self._elapsed() < self._holds_until and not self._owed:
             self._pauses.forget()
         self._clock.synchronise(beat.now, asked, loop.time())
         self._next = beat.next

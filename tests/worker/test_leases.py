@@ -28,6 +28,7 @@ class Replica:
     bench: Bench
     followed: list[tuple[str, str]] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    paused_when_dropping: bool = False
     delivered: list[tuple[Delivery, str]] = field(default_factory=list)
     took_from: list[tuple[str, int]] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Replica:
 
     async def drop_others(self, follower: str) -> None:
         self.dropped.append(follower)
+        self.paused_when_dropping = self.leases.paused
 
     def rename(self) -> None:
         self.renamed += 1
@@ -392,6 +394,22 @@ async def test_what_others_have_taken_stays_theirs():
         assert two.followed == [(new.job.id, "two-a")]
         assert one.followed == []
         assert (one.leases.incarnation, one.dropped[0]) == ("one-b", "one-b")
+
+
+async def test_a_pause_is_remembered_until_what_others_took_is_dropped():
+    """A new name says nothing of what happened under the old one: an old answer is not told from memory meanwhile."""
+    async with replicas() as (_it, replica):
+        one = replica("one-")
+        await one.leases.join(alone=False)
+        one.run()
+        await asyncio.sleep(30)
+        one.die()
+        await asyncio.sleep(30)
+        one.run()
+        await asyncio.sleep(4)
+        assert (one.dropped, one.paused_when_dropping) == (["one-b"], True)
+        await asyncio.sleep(4)
+        assert not one.leases.paused
 
 
 async def test_a_replica_knows_until_when_its_lease_holds():
