@@ -30,6 +30,8 @@ _STEPS = 300
 _HARDLY_ANY = 0.992
 _GROWTH = 0.02
 """Of the age: from there on the steps may grow with it."""
+_AGE_SHARE = 0.1
+"""Of the age: no steps are wider, so that few jobs that take very much longer leave the others theirs."""
 
 _LONG_WAIT = 1.15
 """Of the equally spaced interval."""
@@ -100,6 +102,7 @@ class _Candidates:
 
     def __init__(self, ends: Ends, granted: float, floor: int, ceiling: int) -> None:
         even = ends.mean / max(granted - 0.5, 0.5)
+        self._floor = floor
         self._ceiling = ceiling
         self._long = min(_LONG_WAIT * even, ceiling)
         self._ages = list(_ages(ends, max(_STEP * even, floor), floor))
@@ -121,6 +124,8 @@ class _Candidates:
             least = math.inf
             for begin in range(earliest, to):
                 step = age - ages[begin]
+                if step < self._floor:
+                    break
                 ended_before, moment_before = by[begin]
                 total = cost[begin] + age * (ended - ended_before) - (moment - moment_before)
                 if step > self._long:
@@ -148,15 +153,19 @@ class _Candidates:
 
 
 def _ages(ends: Ends, step: float, floor: int) -> Iterator[float]:
-    """Yield the candidates, none closer to the one before than `floor`; the first is 0, by the last all have ended."""
+    """Yield the candidates in order; the first is 0, by the last all have ended. Which are too close, a path says."""
     yield (reached := 0.0)
     far = ends.quantile(_HARDLY_ANY)
     step = max(step, far / _STEPS)
     parts = (ends.quantile(part / _QUANTILES) for part in range(1, _QUANTILES))
-    for age in (*parts, ends.last):
-        while age - reached > (wide := step if reached < far else max(step, _GROWTH * reached)):
+    for age in (*parts, max(ends.last, floor)):
+        while age - reached > (wide := _wide(reached, far, step, floor)):
             yield (reached := reached + wide)
-        if age - reached >= floor:
+        if age > reached:
             yield (reached := age)
-    if reached < ends.last:
-        yield reached + floor
+
+
+def _wide(age: float, far: float, step: float, floor: int) -> float:
+    """Return how far the candidate after one at `age` may be."""
+    wide = step if age < far else max(step, _GROWTH * age)
+    return max(min(wide, _AGE_SHARE * age), floor)

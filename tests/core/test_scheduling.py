@@ -142,6 +142,38 @@ class TestSchedule:
         assert learned(Durations({100: ENOUGH}), Pace()) is not None
 
 
+_DRAW = random.Random(11)
+MIXES = {
+    "few long": [200.0] * 99 + [10.0 * MINUTE],
+    "three kinds": [kind * _DRAW.uniform(0.9, 1.1) for kind in (300, 20 * SECOND, HOUR / 2) for _ in range(60)],
+    "very few very long": [*(_DRAW.gauss(2 * SECOND, 200) for _ in range(400)), 2.0 * DAY, 2.0 * DAY],
+}
+
+
+def delays(pace: Pace, jobs: list[float]) -> list[float]:
+    """Return how long (ms) after its end each of these jobs is read, in order."""
+    late = []
+    for job in jobs:
+        age = 0
+        while age < job:
+            age += poll_interval(age, pace)
+        late.append(age - job)
+    return sorted(late)
+
+
+class TestMixes:
+    """Routes whose jobs are of several kinds: none takes the reads of the others."""
+
+    @pytest.mark.parametrize("jobs", MIXES.values(), ids=MIXES.keys())
+    def test_most_jobs_are_told_of_no_later_than_before_anything_was_learned(self, jobs):
+        """Neither in the mean, nor most of them; short jobs are read where they end, however few the long ones."""
+        cold = delays(Pace(), jobs)
+        made = delays(Pace(learned=learned(of(*jobs), Pace())), jobs)
+        assert sum(made) <= sum(cold)
+        nearly_all = int(0.95 * len(jobs))
+        assert made[nearly_all] <= max(cold[nearly_all], 100)
+
+
 class TestOverdue:
     """Jobs older than all that were learned from."""
 
