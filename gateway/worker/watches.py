@@ -147,7 +147,12 @@ class Watches:
             self._listening.cancel()
 
     async def _read_again(self, job_ids: Sequence[str]) -> None:
-        """Read what somebody waits for here and another replica follows, many at a time. Raises `StoreDown`."""
+        """Read what somebody waits for here and another replica follows, many at a time.
+
+        Raises `StoreDown` once all that can be read has been: some may be on a shard that is away, or of a later
+        version.
+        """
+        failure: BaseException | None = None
         elsewhere = [each for each in job_ids if each in self._feed.topics and self._followed(each) is None]
         for begin in range(0, len(elsewhere), _BATCH):
             some = elsewhere[begin : begin + _BATCH]
@@ -156,8 +161,11 @@ class Watches:
             )
             for job_id, record in zip(some, found, strict=True):
                 if isinstance(record, BaseException):
-                    raise record
-                self._take(job_id, record)
+                    failure = record
+                else:
+                    self._take(job_id, record)
+        if failure is not None:
+            raise failure
 
     def _take(self, job_id: str, found: Job | Gone) -> None:
         if isinstance(found, Job):
@@ -210,8 +218,7 @@ class Watches:
                 return
             match wake:
                 case None:
-                    await self._read_again(list(self._feed.topics))
-                    await self._heed(None)
+                    await _both(self._read_again(list(self._feed.topics)), self._heed(None))
                 case Hint():
                     self._hinted(wake)
                 case Left():
@@ -229,6 +236,13 @@ class Watches:
             # Of one that is not followed here yet, the follower keeps in mind that it was told.
             await self._heed(job_ids)
             await self._read_again(job_ids)
+
+
+async def _both(one: Awaitable[None], other: Awaitable[None]) -> None:
+    """Wait for both, and then raise what either raised."""
+    for failure in await asyncio.gather(one, other, return_exceptions=True):
+        if failure is not None:
+            raise failure
 
 
 class _Told:

@@ -33,12 +33,14 @@ class Store:
         self.watched: list[tuple[str, str]] = []
         self.channels: dict[str, asyncio.Queue] = {}
         self.down = False
+        self.away: set[str] = set()
+        """Jobs that are on a shard that is away."""
         self.takes = 0.0
         """Seconds that a round trip takes."""
         self.bodies: dict[str, bytes] = {}
 
     async def watch(self, job_id: str, watcher: str) -> Job | Gone:
-        if self.down:
+        if self.down or job_id in self.away:
             raise StoreDown("nobody there")
         self.watched.append((job_id, watcher))
         await asyncio.sleep(self.takes)
@@ -235,6 +237,23 @@ async def test_what_changed_while_nobody_listened_is_read_when_listening_begins_
             assert await watch.changed(FAR)
             assert watch.job is ENDED
             assert 29.9 <= asyncio.get_running_loop().time() - begun <= 31
+
+
+async def test_a_shard_that_is_away_keeps_nothing_from_the_others():
+    """What can be read is told, and what was asked of followed jobs is done, though some cannot be read for long."""
+    async with setting() as it:
+        away = RUNNING.with_(id=f"00{RUNNING.id[2:]}")
+        it.store.records |= {away.id: away, RUNNING.id: RUNNING}
+        async with it.watches.open(away.id), it.watches.open(RUNNING.id) as watch:
+            it.heeded.clear()
+            it.store.away.add(away.id)
+            it.store.channels["me-1"].put_nowait(StoreDown)
+            soon(30, it.store.save, ENDED)
+            begun = asyncio.get_running_loop().time()
+            assert await watch.changed(FAR)
+            assert watch.job is ENDED
+            assert asyncio.get_running_loop().time() - begun <= 31
+            assert None in it.heeded
 
 
 async def test_a_wake_up_whose_reading_fails_is_not_lost():
