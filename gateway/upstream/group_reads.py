@@ -37,6 +37,8 @@ _TIMEOUT = 5.0
 """Seconds for one list."""
 _PAUSE = 60.0
 """Seconds without lists after one that failed: the credential may read jobs and not list them."""
+_BELIEVED = 20
+"""How often in a row lists are believed that a job runs, some minutes: one that is behind for good loses no job."""
 _PRUNED_AT = 1024
 """Jobs after which those that nobody asks for any more are looked for."""
 
@@ -52,7 +54,7 @@ class _Group(msgspec.Struct, frozen=True):
 class _Watched:
     """One job, by the questions that its follower asks. Times are seconds of the loop."""
 
-    __slots__ = ("heard", "interval", "seen")
+    __slots__ = ("believed", "heard", "interval", "seen")
 
     def __init__(self, now: float) -> None:
         self.heard = now
@@ -61,6 +63,8 @@ class _Watched:
         """For how long that was enough, the last time; 0: it has not asked twice."""
         self.seen: float | None = None
         """When a list was asked for that says that it ran, and that its follower does not know of yet."""
+        self.believed = 0
+        """How often in a row its follower was told by lists that it runs."""
 
     def tell(self, now: float) -> float | None:
         """Return how long ago the job was last seen running, where its follower, who asks now, does not know."""
@@ -99,17 +103,27 @@ class GroupReads:
         """
         now = asyncio.get_running_loop().time()
         jobs = self._watched.setdefault(_group(where), {})
+        ago = None
         if (job := jobs.get(key)) is None:
-            jobs[key] = _Watched(now)
+            job = jobs[key] = _Watched(now)
             self._grown(now)
-        elif (ago := job.tell(now)) is not None:
-            return ago
+        else:
+            ago = job.tell(now)
+        if job.believed >= _BELIEVED:
+            job.believed = 0
+            return None
+        if ago is None and await self._listed(where, key, timeout):
+            ago = 0.0
+        job.believed = 0 if ago is None else job.believed + 1
+        return ago
+
+    async def _listed(self, where: Place, key: str, timeout: float) -> bool:
+        """Whether a list that is made now says that a job runs."""
         try:
             async with asyncio.timeout(timeout):
-                listed = await self._lists.ask(where, key)
+                return key in await self._lists.ask(where, key)
         except TimeoutError:
-            return None
-        return 0.0 if key in listed else None
+            return False
 
     def forget(self, where: Place, key: str) -> None:
         """Forget a job that has ended."""

@@ -275,6 +275,18 @@ class TestBelief:
             assert await asyncio.gather(*(it.read(number) for number in range(5))) == [e.StillRunning()] * 5
             assert (len(it.lists), len(it.reads)) == (2, 10)
 
+    async def test_a_list_that_is_behind_for_good(self):
+        """Loses no job: after a while it is read by itself, whatever lists say, and however it was told of."""
+        rows = {key_of(2): {"Key": key_of(2), "State": "Running"}}
+        async with world(rows=rows, ends={key_of(2): 60.0}, calls=600) as it:
+            for _ in range(30):
+                events = await asyncio.gather(*(it.read(number) for number in range(5)))
+                await asyncio.sleep(15)
+                if isinstance(events[2], e.Ended):
+                    break
+            assert isinstance(events[2], e.Ended)
+            assert asyncio.get_running_loop().time() < 60 + 300
+
     async def test_a_list_that_hangs(self):
         """Is waited for no longer than half of the time there is; the rest is enough for a read."""
         async with world(trip=1.5) as it:
