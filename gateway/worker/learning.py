@@ -130,24 +130,24 @@ class Learning:
         while True:
             await self._news.wait()
             await asyncio.sleep(_TOGETHER)
-            try:
-                await self.refresh()
-            except Exception as error:  # noqa: BLE001 - jobs go on by what is known
-                self._failed(error)
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Count what has ended here, and plan by what is known then. A store that is away learns nothing."""
-        due = self._due()
-        for route, ended in due.items():
-            known = self._routes.get(route)
-            if known is None:
-                continue  # Forgotten meanwhile.
-            shares, operation = ended.shares(known.durations), self._random(9).hex()
+        for route, ended in self._due().items():
             try:
-                durations = await self._store.learn(self._name(route), shares, len(ended.ages), operation)
+                await self._count(route, ended)
             except StoreDown:
                 continue
-            known.take(durations)
+            except Exception as error:  # noqa: BLE001 - jobs go on by what is known, and other routes are learned
+                self._failed(error)
+
+    async def _count(self, route: str, ended: _Ended) -> None:
+        known = self._routes.get(route)
+        if known is None:
+            return  # Forgotten meanwhile.
+        shares, operation = ended.shares(known.durations), self._random(9).hex()
+        known.take(await self._store.learn(self._name(route), shares, len(ended.ages), operation))
 
     def _due(self) -> dict[str, _Ended]:
         """Take what is to be counted now from what has ended."""

@@ -261,6 +261,20 @@ class TestSharing:
             assert [type(failure) for failure in failures] == [RuntimeError]
             assert (await known(learning)).jobs == pytest.approx(1, abs=0.1)
 
+    async def test_a_histogram_that_no_replica_wrote_keeps_nothing_from_other_routes(self, shared):
+        """Somebody else's bytes under one name: the other routes are learned, and the defect is told of."""
+        failures: list[BaseException] = []
+        async with learning_from(shared) as learning:
+            learning._failed = failures.append
+            inner = shared.inner
+            await inner._redis.set(inner._keys.durations(learning._name("odd")), b"\xff" * 30)
+            learning.policy("odd")
+            for _ in range(ENOUGH_JOBS):
+                end(learning, 59_000, 61_000)
+            await gathered()
+            assert [type(failure) for failure in failures] == [OverflowError]
+            assert learning.policy("add").pace.learned is not None
+
 
 class TestPlanning:
     """Policies with what was learned."""
