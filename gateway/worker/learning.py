@@ -187,13 +187,16 @@ class Learning:
 def _ages(before: Job, after: Job, event: e.Event, *, told: bool) -> tuple[int, int] | None:
     """Return an age at which the job ran, and one at which it had ended (ms); None where that is not what it tells.
 
-    What was asked to stop says nothing of how long the others take, and while reads failed nobody looked.
+    What was asked to stop says nothing of how long the others take, and while reads failed nobody looked. A held start
+    that is answered with 4xx was nearly always refused: one caller's bad arguments are no short jobs.
     """
     if before.cancel_requested or before.progress.failures:
         return None
     seen = after.progress.read_at
     match event:
-        case e.Ended() if before.state is State.STARTING:
+        case e.Ended(outcome) if before.state is State.STARTING:
+            if 400 <= outcome.status < 500:
+                return None
             # The start was held until the end.
             held = seen - (before.intended or seen)
             return held, held

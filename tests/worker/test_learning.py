@@ -118,9 +118,9 @@ class TestWhatIsLearned:
                 assert set((await known(learning)).weights) == {bin_of(40_000)}
 
     async def test_what_tells_nothing_is_not_counted(self, shared):
-        """The output of a job that is known to have ended, a held leg's loop, what was to stop, reads that failed."""
+        """The output of a job known to have ended, a held leg's loop, what was to stop, failed reads, bad arguments."""
         done = apply(followed(), OUTPUT, BORN + 5_000)
-        held = followed(event=HELD)
+        held, starting = followed(event=HELD), apply(fresh(), e.StartIntended(), BORN)
         canceled = apply(followed(), e.CancelRequested(), BORN + 1)
         blind = apply(followed(), e.ReadFailed("502"), BORN + 1_000)
         async with learning_from(shared) as learning:
@@ -130,6 +130,7 @@ class TestWhatIsLearned:
                 (held, e.Redirected(HOLD)),
                 (canceled, ENDED),
                 (blind, OUTPUT),
+                (starting, e.Ended(Outcome(400, (), b"{}"), UpstreamMode.LONG_POLL)),
             ):
                 learning.ended(before, apply(before, event, BORN + 9_000), event, False)
             await gathered()
