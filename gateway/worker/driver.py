@@ -185,7 +185,7 @@ class Driver:
         """Look at a followed job as soon as its route allows: something says that it has news; `told`: just now."""
         entry = self._entries.get(job_id)
         if entry is not None and entry.job.state in {State.RUNNING, State.UNKNOWN}:
-            entry.hurried, entry.told = True, told
+            entry.hurried, entry.told = True, told or entry.told
             if entry.step is None:
                 self._wake(entry)
 

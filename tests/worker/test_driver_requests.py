@@ -348,6 +348,19 @@ class TestHints:
             await it.until(job_id, State.SUCCEEDED)
             assert [told for *_, told in it.ended] == [True]
 
+    async def test_a_list_takes_no_hint_back(self):
+        """It may show the end that a webhook has just told of, before the job is read."""
+        async with bench() as it:
+            it.upstream.on_start, it.upstream.on_read = [FOUND], [answer := asyncio.get_running_loop().create_future()]
+            job_id = await it.followed()
+            await it.until(job_id, State.RUNNING)
+            await asyncio.sleep(5)
+            it.driver.hurry(job_id)
+            it.driver.hurry_key(KEY)
+            answer.set_result(ENDED)
+            await it.until(job_id, State.SUCCEEDED)
+            assert [told for *_, told in it.ended] == [True]
+
     async def test_hints_without_end_are_not_reads_without_end(self):
         """No two reads are closer than the route's floor."""
         async with bench(pace=SLOW) as it:
