@@ -6,6 +6,9 @@ import logging
 
 import structlog
 
+_NO_EXCEPTION = structlog.processors.format_exc_info
+"""What has nothing to do here."""
+
 
 class Frequent:
     """Logs one event, at level info. Made after structlog is configured; its configuration holds for it as well."""
@@ -13,7 +16,7 @@ class Frequent:
     def __init__(self, event: str) -> None:
         config = structlog.get_config()
         self._event = event
-        self._processors = config["processors"]
+        self._processors = [each for each in config["processors"] if each is not _NO_EXCEPTION]
         self._logger = config["logger_factory"]()
         self.wanted = bool(structlog.get_logger().bind().is_enabled_for(logging.INFO))
         """Whether anybody reads it."""

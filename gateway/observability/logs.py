@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from gateway.observability.lines import Lines
-from gateway.observability.secrets import without_secrets
+from gateway.observability.secrets import is_plain, is_suspect, without_secrets
 from gateway.observability.settings import LogSettings
 
 _encoder = msgspec.json.Encoder()
@@ -31,8 +31,7 @@ def configure(settings: LogSettings, *, worker: int | None = None) -> None:
     # Tracebacks are rendered before secrets are taken out, so that they are searched too.
     last: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
-        without_secrets,
-        _line if as_json else _console(),
+        *([_clean_line] if as_json else [without_secrets, _console()]),
     ]
     structlog.configure(
         processors=[*shared, *last],
@@ -72,6 +71,16 @@ def _stamp(_log: object, _level: str, event: structlog.typing.EventDict) -> stru
 @lru_cache(maxsize=2)
 def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _clean_line(log: object, level: str, event: structlog.typing.EventDict) -> str:
+    """Return a line of JSON without secrets. Most lines hold none, as one search through the whole line tells."""
+    if is_plain(event):
+        line = _line(log, level, event)
+        # Behind an escape a word might begin elsewhere than it did in the value.
+        if "\\" not in line and not is_suspect(line):
+            return line
+    return _line(log, level, without_secrets(log, level, event))
 
 
 def _line(_log: object, _level: str, event: structlog.typing.EventDict) -> str:

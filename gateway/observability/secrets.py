@@ -43,8 +43,6 @@ _SECRET = re.compile(
 
 def without_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Replace whatever is named or looks like a credential."""
-    if _is_innocent(event):
-        return event
     for name, value in event.items():
         if name != "event" and value is not None and _names_a_secret(name):
             event[name] = REMOVED
@@ -55,18 +53,14 @@ def without_secrets(_logger: object, _method: str, event: EventDict) -> EventDic
     return event
 
 
-def _is_innocent(event: EventDict) -> bool:
-    """Whether a line is of plain values, none of which needs a second look: most are, and one search tells."""
-    if _name_a_secret(tuple(event)) or not _PLAIN.issuperset(map(type, event.values())):
-        return False
-    texts = [value for value in event.values() if type(value) is str]
-    return _SUSPECT.search("\n".join(texts).lower()) is None
+def is_plain(event: EventDict) -> bool:
+    """Whether all values are texts, numbers and the like, which every renderer writes as they are."""
+    return _PLAIN.issuperset(map(type, event.values()))
 
 
-@lru_cache(maxsize=1024)
-def _name_a_secret(names: tuple[str, ...]) -> bool:
-    """Whether one of these fields is a credential by its name."""
-    return any(_names_a_secret(name) for name in names)
+def is_suspect(text: str) -> bool:
+    """Whether a text holds anything that a secret, or its field's name, is known by."""
+    return _SUSPECT.search(text.lower()) is not None
 
 
 @lru_cache(maxsize=1024)
@@ -97,7 +91,7 @@ def _key(key: object) -> str:
 
 
 def _cleaned_text(text: str) -> str:
-    return _SECRET.sub(_replacement, text) if _SUSPECT.search(text.lower()) else text
+    return _SECRET.sub(_replacement, text) if is_suspect(text) else text
 
 
 def _replacement(found: re.Match[str]) -> str:
