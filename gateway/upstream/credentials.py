@@ -7,9 +7,8 @@ Three kinds: the caller's own bearer passed on, a fixed bearer of the gateway's,
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
-
-import msgspec
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from gateway.core.exchange import Answer, Exchanged, Failure, Reason, Request
 from gateway.upstream.port import Client
@@ -40,6 +39,10 @@ class PassedOn:
 
     own = False
 
+    def at_hand(self, callers: str | None) -> str | None:
+        """Return the caller's."""
+        return callers
+
     async def bearer(self, callers: str | None, *, timeout: float) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Return the caller's."""
         return callers
@@ -57,6 +60,10 @@ class FixedBearer:
     def __init__(self, token: str) -> None:
         self._token = token
 
+    def at_hand(self, callers: str | None) -> str:  # noqa: ARG002 - it is nobody's
+        """Return it."""
+        return self._token
+
     async def bearer(self, callers: str | None, *, timeout: float) -> str:  # noqa: ARG002 - it is there, and nobody's
         """Return it."""
         return self._token
@@ -72,20 +79,30 @@ class Authorized:
     def __init__(self, client: Client, credential: Credential) -> None:
         self._client = client
         self._credential = credential
+        self._at_hand = credential.at_hand if isinstance(credential, PassedOn | FixedBearer) else None
 
     @property
     def own(self) -> bool:
         """Whether the credential is the gateway's own."""
         return self._credential.own
 
-    async def exchange(
+    def exchange(
         self, request: Request, callers: str | None, *, timeout: float, max_idle: float | None = None
-    ) -> Exchanged:
+    ) -> Coroutine[Any, Any, Exchanged]:
         """Send `request` as `Client.exchange` does, with a token. Times are seconds.
 
         Answered 401, it is sent once more where the credential has another token: authentication comes before
         anything else, so what was refused for its token did nothing, were it a start.
         """
+        if self._at_hand is not None:
+            # Nothing to wait for before, and no other token afterwards: the client's part is all there is.
+            request = _with_token(request, self._at_hand(callers))
+            return self._client.exchange(request, timeout=timeout, max_idle=max_idle)
+        return self._exchange(request, callers, timeout, max_idle)
+
+    async def _exchange(
+        self, request: Request, callers: str | None, timeout: float, max_idle: float | None
+    ) -> Exchanged:
         deadline = asyncio.get_running_loop().time() + timeout
         token = await self._credential.bearer(callers, timeout=timeout)
         exchanged = await self._send(request, token, deadline, max_idle)
@@ -101,11 +118,15 @@ class Authorized:
     ) -> Exchanged:
         if isinstance(token, Failure):
             return token
-        if token is not None:
-            headers = (*request.headers, ("Authorization", f"Bearer {token}"))
-            request = msgspec.structs.replace(request, headers=headers)
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
             # Sent now it would be cut off at once, and a start would then be in doubt for nothing.
             return Failure(Reason.TIMEOUT, sent=False, detail="a token came, and no time was left")
-        return await self._client.exchange(request, timeout=left, max_idle=max_idle)
+        return await self._client.exchange(_with_token(request, token), timeout=left, max_idle=max_idle)
+
+
+def _with_token(request: Request, token: str | None) -> Request:
+    if token is None:
+        return request
+    headers = (*request.headers, ("Authorization", f"Bearer {token}"))
+    return Request(request.method, request.url, headers, request.body)

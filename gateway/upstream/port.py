@@ -12,7 +12,9 @@ from gateway.core.exchange import Exchanged, Request
 class Client(Protocol):
     """A pool of long-lived connections to the upstream. Nothing is ever sent twice."""
 
-    async def exchange(self, request: Request, *, timeout: float, max_idle: float | None = None) -> Exchanged:
+    def exchange(
+        self, request: Request, *, timeout: float, max_idle: float | None = None
+    ) -> Coroutine[Any, Any, Exchanged]:
         """Send `request` once and return the complete answer, or the failure.
 
         `timeout`: seconds from the call to the last byte of the answer. `max_idle`: seconds a pooled connection may

@@ -55,7 +55,7 @@ async def run(request: Request, destination: Destination) -> Answered:
     if destination.chosen_id is not None:
         raise BadRequest("this route keeps no records (track: off), so no job of it has an id")
     policy = orders.settled(gateway, route.policy, route.name, choice)
-    return await relay.forget(request, orders.start(request, destination, arguments, policy), bearer, policy)
+    return relay.forget(request, orders.start(request, destination, arguments, policy), bearer, policy)
 
 
 async def _follow(request: Request, order: Order, caller: Caller, choice: Choice) -> Answered:
