@@ -30,6 +30,9 @@ class Said(msgspec.Struct, frozen=True):
     """`Call-On-Timeout`."""
 
 
+_NOTHING = Said()
+
+
 class Choice(msgspec.Struct, frozen=True):
     """How the caller is to be answered."""
 
@@ -44,6 +47,8 @@ class Choice(msgspec.Struct, frozen=True):
 
 def choose(said: Said, policy: Policy) -> Choice:
     """Return the caller's mode. Raises `UnknownMode`, `ModeNotAllowed`, `NotAcceptable`, `BadRequest`."""
+    if said == _NOTHING:
+        return Choice(policy.caller_mode, policy.wait)
     wish = said.preferences
     mode, wished = _mode(said, policy)
     wait = wish.wait if mode is CallerMode.SYNC else None
@@ -79,6 +84,8 @@ def _mode(said: Said, policy: Policy) -> tuple[CallerMode | None, bool]:
 
 def _accepts_stream(accept: str) -> bool:
     """Whether `Accept` names event streams, other than to refuse them (`q=0`, RFC 9110 12.4.2)."""
+    if EVENT_STREAM not in accept.lower():
+        return False
     for element in accept.lower().split(","):
         media_type, *parameters = (part.strip() for part in element.split(";"))
         if media_type == EVENT_STREAM:

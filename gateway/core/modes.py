@@ -21,7 +21,7 @@ class UpstreamMode(enum.StrEnum):
     @property
     def argument(self) -> str | None:
         """The value of `$callMode` that asks a trigger for it; None for what no trigger is asked."""
-        return None if self is UpstreamMode.JOBS else self.value
+        return None if self is UpstreamMode.JOBS else str(self)
 
 
 class CallerMode(enum.StrEnum):

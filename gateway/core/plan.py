@@ -183,11 +183,13 @@ def _deadline(job: Job) -> Conclude:
     return Conclude(job.deadline, e.GaveUp(problem_outcome(JobDeadline(detail))))
 
 
+_ANSWERED_AT_ONCE = frozenset({UpstreamMode.ASYNC, UpstreamMode.FORGET, UpstreamMode.JOBS})
+
+
 def start_timeout(asked: UpstreamMode | None, policy: Policy) -> int:
     """Return how long a start may take: a long-poll's first leg is start and wait in one."""
     leg = policy.upstream_hold + policy.hold_margin
-    short = {UpstreamMode.ASYNC, UpstreamMode.FORGET, UpstreamMode.JOBS}
-    return policy.start_timeout if asked in short else max(policy.start_timeout, leg)
+    return policy.start_timeout if asked in _ANSWERED_AT_ONCE else max(policy.start_timeout, leg)
 
 
 def postponed(job: Job, event: e.Event, policy: Policy, now: int) -> e.Event:

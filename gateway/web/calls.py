@@ -27,6 +27,8 @@ from gateway.web.who import bearer_for, caller_of
 from gateway.worker.callbacks import Callee
 from gateway.worker.intake import Accepted, Order
 
+_PURPOSES = frozenset({"sec-purpose", "purpose"})
+
 
 def call(request: Request) -> Coroutine[Any, Any, Answered]:
     """Handle a request to a route. Raises `Problem`."""
@@ -118,6 +120,6 @@ def _check_method(request: Request, destination: Destination) -> None:
     if destination.method not in destination.route.methods:
         allow = ", ".join(sorted({*destination.route.methods, "OPTIONS"}))
         raise MethodNotAllowed(f"this route takes {allow}", headers=(("Allow", allow),))
-    for name in ("Sec-Purpose", "Purpose"):
-        if "prefetch" in request.headers.get(name, "").lower():
+    for name in _PURPOSES & request.names.present:
+        if "prefetch" in request.headers[name].lower():
             raise PrefetchRefused

@@ -29,10 +29,10 @@ _MAX_FIELDS = 32 * 1024
 
 def check(request: Request) -> None:
     """Raise `HeadersTooLarge`, or `AmbiguousHeader` or `BadRequest` where the request could be read in two ways."""
-    fields, headers = request.raw_headers, request.headers
-    if sum([len(name) + len(value) for name, value in fields]) > _MAX_FIELDS:
+    headers, names = request.headers, request.names
+    if names.size + sum([len(value) for _, value in request.raw_headers]) > _MAX_FIELDS:
         raise HeadersTooLarge(f"all fields together may have {_MAX_FIELDS} bytes", headers=(("Connection", "close"),))
-    if len({name.lower() for name, _ in fields}) < len(fields):  # a name comes twice: seldom
+    if names.repeated:
         _check_repeated(headers)
     if request.version not in _VERSIONS:
         # aiohttp reads any version as 1.1; whoever sent another meant another framing.
@@ -41,7 +41,7 @@ def check(request: Request) -> None:
     if host is not None and not _is_host(host):
         # Job URLs begin with it.
         raise BadRequest("`Host` is no host and port")
-    if "Transfer-Encoding" in headers and headers["Transfer-Encoding"].strip().lower() != "chunked":
+    if "transfer-encoding" in names.present and headers["Transfer-Encoding"].strip().lower() != "chunked":
         # RFC 9112 6.1: what is not understood is not to be guessed; aiohttp would leave `gzip` in the body.
         raise BadRequest("`Transfer-Encoding` may be `chunked`")
 

@@ -25,12 +25,15 @@ from gateway.worker.intake import Order
 
 _MAX_KEY = 255
 _NO_WISH = Preferences()
+_OF_MODE = frozenset({"accept", "call-mode", "call-on-timeout", "prefer"})
 _MAX_DIGITS = 10
 
 
 def said(request: Request, destination: Destination, arguments: Arguments) -> Said:
     """Return everything in a request that speaks of its mode."""
     headers = request.headers
+    if _OF_MODE.isdisjoint(request.names.present):
+        return Said(prefix=destination.mode, argument=arguments.call_mode)
     wishes = headers.getall("Prefer", ())
     return Said(
         prefix=destination.mode,

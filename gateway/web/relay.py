@@ -17,7 +17,7 @@ from gateway.web.response import Response
 
 async def forget(request: Request, start: StartRequest, bearer: str | None, policy: Policy) -> Response:
     """Send the start and answer as the upstream did. Raises `UpstreamAmbiguous`, `BadRequest`."""
-    if "Idempotency-Key" in request.headers:
+    if "idempotency-key" in request.names.present:
         raise BadRequest("this route keeps no records (track: off), so it cannot honour an Idempotency-Key")
     gateway = request.gateway
     note(request, mode="forget", tracked=False)

@@ -13,6 +13,8 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 from yarl import URL
 
+from gateway.web.names import names_of
+
 if TYPE_CHECKING:
     from gateway.web.connection import Connection
     from gateway.web.gateway import Gateway
@@ -47,6 +49,7 @@ class Request:
         "keeping",
         "keeps",
         "method",
+        "names",
         "notes",
         "origins",
         "payload",
@@ -63,12 +66,13 @@ class Request:
         self._path: str | None = None
         self.method = message.method
         self.headers: CIMultiDictProxy[str] = message.headers
+        names = self.names = names_of(message.raw_headers)
         self.raw_path = message.path
         """The request target, as it came over the wire."""
         self.http10: bool = message.version == HttpVersion10
         """Whether the caller speaks HTTP/1.0, and so takes no chunks."""
         # A peer may have framed a request in chunks otherwise than we did: nothing more is read after one.
-        self.keeps: bool = not (message.should_close or message.chunked or "Transfer-Encoding" in message.headers)
+        self.keeps: bool = not (message.should_close or message.chunked or "transfer-encoding" in names.present)
         """Whether the connection may be used for another request, as far as this one is concerned."""
         self.begun = connection.now()
         self.headed = False
@@ -81,7 +85,7 @@ class Request:
         """What the access log is to say of it; see `log.note`."""
         self.origins: frozenset[str] | None = None
         """Whose pages may read the answer; see `cors.belongs_to`."""
-        self.wants_continue = "Expect" in message.headers
+        self.wants_continue = "expect" in names.present
         """The caller waits to be told to send the body (RFC 9110 10.1.1)."""
 
     def slim(self) -> None:
