@@ -38,12 +38,13 @@ class Arguments(msgspec.Struct, frozen=True):
 
     def asking(self, mode: UpstreamMode | None) -> tuple[str | None, bytes]:
         """Return query and body with `$callMode` set to `mode`; with None, or in a body that is no object, without."""
-        if mode is None or mode.argument is None:
+        argument = None if mode is None else mode.argument
+        if argument is None:
             return self.query, self.body
         if self.in_query:
-            return splice_query(scan_query(self.query or ""), mode.argument), self.body
+            return splice_query(scan_query(self.query or ""), argument), self.body
         if self.scanned is not None:
-            return self.query, splice(self.scanned, mode.argument)
+            return self.query, splice(self.scanned, argument)
         return self.query, self.body
 
     def as_object(self) -> bytes:

@@ -14,6 +14,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import quote, unquote_plus
 
 import msgspec
@@ -96,12 +97,35 @@ def scan(body: bytes, *, max_depth: int = MAX_DEPTH, max_keys: int = MAX_KEYS) -
     UTF-8 only, and no top-level name twice. Raises `NotJson` or `BadArguments`; an empty body is `NotJson`.
     `max_depth` and `max_keys` bind objects only: nothing else is looked into.
     """
+    if (plain := _flat(body, max_keys)) is not None:
+        return plain
     is_object = body.lstrip(b" \t\n\r").startswith(b"{")
     _validate(body, is_object)
     if not is_object:
         return Scanned(body, is_object=False)
     _check_size(body, max_depth, max_keys)
     return _find(body)
+
+
+def _flat(body: bytes, max_keys: int) -> Scanned | None:
+    """Return a flat object in ASCII without `$callMode`, as many are, after one look at it; None for all else."""
+    if not body.startswith(b"{") or not body.isascii() or body.count(b"{") + body.count(b"[") > 1:
+        return None
+    try:
+        members = _members.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if len(members) > max_keys or not _is_free(body, members):
+        return None
+    return Scanned(body, is_object=True, is_empty=not members, opening=1)
+
+
+def _is_free(body: bytes, members: dict[str, msgspec.Raw]) -> bool:
+    """Whether it is plain that the object `body`, of these members, has no `$callMode`, and no name twice.
+
+    One colon a name: none is nested, none stands twice. And without `$` or an escape none is `$callMode`.
+    """
+    return b"$" not in body and b"\\" not in body and body.count(b":") == len(members)
 
 
 def cut(scanned: Scanned) -> bytes:
@@ -116,12 +140,17 @@ def splice(scanned: Scanned, mode: str) -> bytes:
     """Return the body with `$callMode` set to `mode`: in its place, else first. What is no object stays."""
     if not scanned.is_object:
         return scanned.body
-    member = msgspec.json.encode(MEMBER) + b":" + msgspec.json.encode(mode)
+    member = _member(mode)
     if scanned.member is not None:
         start, end = scanned.member
         return scanned.body[:start] + member + scanned.body[end:]
     head, tail = scanned.body[: scanned.opening], scanned.body[scanned.opening :]
     return head + member + (b"" if scanned.is_empty else b",") + tail
+
+
+@lru_cache(maxsize=16)
+def _member(mode: str) -> bytes:
+    return msgspec.json.encode(MEMBER) + b":" + msgspec.json.encode(mode)
 
 
 def scan_query(query: str) -> ScannedQuery:
@@ -205,8 +234,7 @@ def _find(body: bytes) -> Scanned:
     """Walk the top-level members of the valid object `body`."""
     opening = body.index(b"{") + 1
     members = _members.decode(body)
-    if b"$" not in body and b"\\" not in body and body.count(b":") == len(members):
-        # One colon a name: none is nested, none stands twice. And without `$` or an escape none is `$callMode`.
+    if _is_free(body, members):
         return Scanned(body, is_object=True, is_empty=not members, opening=opening)
     spans = list(_walk(body, opening, members))
     index = _locate(members)

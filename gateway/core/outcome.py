@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -269,14 +270,19 @@ def _error_code(body: bytes) -> object:
 
 def end_to_end(headers: Headers) -> Headers:
     """Return the fields of an outcome that are passed on to callers."""
-    kept, named = [], set[str]()
-    for field in headers:
-        lower = field[0].lower()
-        if lower == "connection":
-            named.update(token.strip().lower() for token in field[1].split(","))
-        elif lower not in _NOT_PASSED_ON and not lower.startswith(("cf-", "access-control-")):
-            kept.append((lower, field))
-    return tuple(field for lower, field in kept if lower not in named)
+    kept = [field for field in headers if _is_passed_on(field[0])]
+    lists = [value for name, value in headers if len(name) == 10 and name.lower() == "connection"]
+    if lists:
+        named = {token.strip().lower() for value in lists for token in value.split(",")}
+        kept = [field for field in kept if field[0].lower() not in named]
+    return tuple(kept)
+
+
+@lru_cache(maxsize=1024)
+def _is_passed_on(name: str) -> bool:
+    """Whether a field of this name may be passed on; names are few, and come with every answer."""
+    lower = name.lower()
+    return lower not in _NOT_PASSED_ON and not lower.startswith(("cf-", "access-control-"))
 
 
 def retry_after(answer: Answer) -> int:

@@ -42,9 +42,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _TRIGGER = re.compile(r"/t/[^/]")
 
+_LONGEST_KEPT = 256
+
 
 def parse_target(raw: str) -> Target:
     """Split a raw request target, in origin-form or absolute-form. Raises `BadTarget` on anything doubtful."""
+    # What has a query is hardly ever seen again, and may hold a secret.
+    return _parsed(raw) if "?" in raw or len(raw) > _LONGEST_KEPT else _known(raw)
+
+
+def _parsed(raw: str) -> Target:
     if _NOT_VISIBLE_ASCII.search(raw):
         raise BadTarget("the target has a character that must be percent-encoded")
     if "#" in raw:
@@ -58,6 +65,9 @@ def parse_target(raw: str) -> Target:
     path, mark, query = rest.partition("?")
     _check_path(path)
     return Target(path, query if mark else None, absolute["authority"] if absolute else None)
+
+
+_known = lru_cache(maxsize=1024)(_parsed)
 
 
 def join(base_url: str, path: str, query: str | None) -> str:
@@ -76,7 +86,6 @@ def trigger_path(target: Target, base_path: str) -> str | None:
     return next((path for path in (target.path, behind) if _TRIGGER.match(path)), None)
 
 
-@lru_cache(maxsize=1024)
 def _check_path(path: str) -> None:
     """Raise if `path` has two readings: once decoded, or to a server that knows path parameters or Windows."""
     if _BAD_ESCAPE.search(path):

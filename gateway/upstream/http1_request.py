@@ -24,6 +24,8 @@ _DROPPED = frozenset(
 # RFC 9110 section 8.6: methods whose content has a meaning say its length even where it is zero.
 _LENGTH_ALWAYS = frozenset({"POST", "PUT", "PATCH"})
 
+_LONGEST_KEPT = 256
+
 
 class Origin(NamedTuple):
     """Where a connection leads: the key of the pool."""
@@ -60,6 +62,11 @@ def split_url(url: str) -> tuple[Origin, str, str]:
 
     Raises ValueError where the URL is not plain printable ASCII, or is not an http(s) URL with a host.
     """
+    # Triggers come again and again; status URIs do not, and a query or a user may be a secret.
+    return _split(url) if "?" in url or "@" in url or len(url) > _LONGEST_KEPT else _known(url)
+
+
+def _split(url: str) -> tuple[Origin, str, str]:
     if not (url.isascii() and url.isprintable()) or " " in url:
         raise ValueError("the URL holds a space, a control character or non-ASCII text")
     scheme, found, rest = url.partition("://")
@@ -75,6 +82,9 @@ def split_url(url: str) -> tuple[Origin, str, str]:
     else:
         authority, target = rest[:path], rest[path:]
     return _origin(scheme, authority), authority, target
+
+
+_known = lru_cache(maxsize=256)(_split)
 
 
 @lru_cache(maxsize=1024)
