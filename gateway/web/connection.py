@@ -154,6 +154,11 @@ class Connection(BaseProtocol):
         else:
             self._waiting.append(item)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on, where a body that nobody took had stopped it: aiohttp asks at the end of every body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def resume_writing(self) -> None:
         """Go on: what was written has gone far enough."""
         super().resume_writing()
