@@ -27,7 +27,9 @@ async def read_body(request: Request) -> bytes:
     try:
         if payload.is_eof():
             # As nearly always: it came along with the head.
-            return _bounded(request, payload.read_nowait())
+            body = payload.read_nowait()
+            _check(request, len(body))
+            return body
         request.tell_to_continue()
         return await _gathered(request)
     except TimeoutError as error:
@@ -46,11 +48,6 @@ async def _gathered(request: Request) -> bytes:
             _check(request, size)
             patience.reschedule(latest + size / _SLOWEST)
     return b"".join(parts)
-
-
-def _bounded(request: Request, body: bytes) -> bytes:
-    _check(request, len(body))
-    return body
 
 
 def _check(request: Request, size: int) -> None:

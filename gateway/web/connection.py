@@ -194,7 +194,7 @@ class Connection(BaseProtocol):
             self._write(response, head_only=request.method == "HEAD", http10=request.http10, keeps=keeps)
         self._in_hand = self._task = None
         self._came = b""
-        self._server.ended(self, request, response.status)
+        self._server.ended(request, response.status)
         if not whole and not unsent:
             self._linger(request.payload, keeps=keeps)
         elif keeps:
@@ -205,7 +205,7 @@ class Connection(BaseProtocol):
     def unanswered(self, request: Request) -> None:
         """Take note that nobody is left to answer, or nobody to do it."""
         self._in_hand = self._task = None
-        self._server.ended(self, request, None)
+        self._server.ended(request, None)
         self._end()
 
     def _write(self, response: Response, *, head_only: bool, http10: bool, keeps: bool) -> None:

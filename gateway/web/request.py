@@ -37,10 +37,10 @@ class Request:
     """One request. Times are seconds of the loop's clock."""
 
     __slots__ = (
-        "_connection",
         "_message",
         "_path",
         "begun",
+        "connection",
         "gateway",
         "headed",
         "headers",
@@ -58,7 +58,8 @@ class Request:
     )  # fmt: skip
 
     def __init__(self, connection: Connection, message: RawRequestMessage, payload: StreamReader) -> None:
-        self._connection = connection
+        self.connection = connection
+        """What it came on, for who writes the answer piece by piece."""
         self._message = message
         self.payload = payload
         """The body as it comes in, its coding taken off."""
@@ -95,7 +96,7 @@ class Request:
         """
         if self._path is not None or not self.payload.is_eof():
             return
-        self._connection.slim(self.headers)
+        self.connection.slim(self.headers)
         self._path = self.raw_path = self.path
         self._message = _NOTHING
         self.payload = EMPTY_PAYLOAD
@@ -138,33 +139,28 @@ class Request:
     @property
     def remote(self) -> str | None:
         """The address of the peer; None where its connection is gone."""
-        return self._connection.peer
+        return self.connection.peer
 
     @property
     def local(self) -> tuple[str, int] | None:
         """The address that the request came in on; None where its connection is gone."""
-        return self._connection.local
+        return self.connection.local
 
     @property
     def gone(self) -> bool:
         """Whether the caller's connection is lost."""
-        return self._connection.transport is None
+        return self.connection.transport is None
 
     def tell_to_continue(self) -> None:
         """Tell the caller to send the body, if that is what it waits for."""
         if self.wants_continue:
             self.wants_continue = False
-            self._connection.tell_to_continue()
+            self.connection.tell_to_continue()
 
     def kept(self) -> Kept:
         """Return a block in which the handler goes on though its caller goes."""
         self.keeping = Kept()
         return self.keeping
-
-    @property
-    def connection(self) -> Connection:
-        """What it came on, for who writes the answer piece by piece."""
-        return self._connection
 
 
 class Kept:

@@ -76,12 +76,12 @@ class Server:
         if self._logs:
             self.gateway.drain.enter()
 
-    def ended(self, connection: Connection, request: Request, status: int | None) -> None:
+    def ended(self, request: Request, status: int | None) -> None:
         """Take note of its answer; None: its caller went before."""
         if self._logs:
             self.gateway.drain.leave()
             if self._log.wanted:
-                log_access(self._log, request, status, connection.now() - request.begun)
+                log_access(self._log, request, status, self.loop.time() - request.begun)
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Let a handler finish what it may not leave halfway, though its caller has gone."""
