@@ -47,8 +47,8 @@ _LONGEST_KEPT = 256
 
 def parse_target(raw: str) -> Target:
     """Split a raw request target, in origin-form or absolute-form. Raises `BadTarget` on anything doubtful."""
-    # What has a query is hardly ever seen again, and may hold a secret.
-    return _parsed(raw) if "?" in raw or len(raw) > _LONGEST_KEPT else _known(raw)
+    # What has a query is hardly ever seen again, and may hold a secret, as may what comes before a host.
+    return _parsed(raw) if "?" in raw or "@" in raw or len(raw) > _LONGEST_KEPT else _known(raw)
 
 
 def _parsed(raw: str) -> Target:

@@ -6,8 +6,9 @@ import logging
 
 import structlog
 
-_NO_EXCEPTION = structlog.processors.format_exc_info
-"""What has nothing to do here."""
+_LEVEL = structlog.processors.add_log_level
+_NEEDLESS = (_LEVEL, structlog.processors.format_exc_info)
+"""The level is always the same, and there is never an exception."""
 
 
 class Frequent:
@@ -15,15 +16,16 @@ class Frequent:
 
     def __init__(self, event: str) -> None:
         config = structlog.get_config()
-        self._event = event
-        self._processors = [each for each in config["processors"] if each is not _NO_EXCEPTION]
+        self._same = {"event": event} | ({"level": "info"} if _LEVEL in config["processors"] else {})
+        """What is the same on every line."""
+        self._processors = [each for each in config["processors"] if each not in _NEEDLESS]
         self._logger = config["logger_factory"]()
         self.wanted = bool(structlog.get_logger().bind().is_enabled_for(logging.INFO))
         """Whether anybody reads it."""
 
     def __call__(self, fields: dict[str, object]) -> None:
         """Log the event with these fields, which are the line's from now on."""
-        fields["event"] = self._event
+        fields |= self._same
         line: object = fields
         try:
             for processor in self._processors:

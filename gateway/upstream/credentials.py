@@ -79,12 +79,9 @@ class Authorized:
     def __init__(self, client: Client, credential: Credential) -> None:
         self._client = client
         self._credential = credential
-        self._at_hand = credential.at_hand if isinstance(credential, PassedOn | FixedBearer) else None
-
-    @property
-    def own(self) -> bool:
+        self.own = credential.own
         """Whether the credential is the gateway's own."""
-        return self._credential.own
+        self._at_hand = credential.at_hand if isinstance(credential, PassedOn | FixedBearer) else None
 
     def exchange(
         self, request: Request, callers: str | None, *, timeout: float, max_idle: float | None = None

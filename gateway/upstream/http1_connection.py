@@ -181,7 +181,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Decide how the body ends. RFC 9112 section 6.3."""
-        parser = cast("httptools.HttpResponseParser", self._parser)
+        parser = self._parser
+        assert parser is not None, "it calls"
         status = parser.get_status_code()
         version = parser.get_http_version()
         if version not in {"1.1", "1.0"}:
@@ -220,7 +221,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """End an interim answer, or the answer."""
         if self._status:
-            self._keep = cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
+            assert self._parser is not None, "it calls"
+            self._keep = self._parser.should_keep_alive()
             self._complete()
         else:
             self._headers = []

@@ -31,7 +31,9 @@ def front(route: Handler) -> Front:
         try:
             # Before any handler reads a header: what two servers could read in two ways is acted on by neither.
             hygiene.check(request)
-            answered: Answered = route(request) if _expects_what_is_done(request) else Response(417, close=True)
+            answered: Answered = (
+                route(request) if not request.wants_continue or _is_done(request) else Response(417, close=True)
+            )
             while not isinstance(answered, Response):
                 answered = await answered
             response = answered
@@ -65,5 +67,6 @@ def _failed(request: Request) -> Response:
     return replies.problem(InternalError("the gateway failed at this request; it is in the log"))
 
 
-def _expects_what_is_done(request: Request) -> bool:
-    return not request.wants_continue or request.headers["Expect"].lower() == "100-continue"
+def _is_done(request: Request) -> bool:
+    """Whether what a request expects is done here."""
+    return request.headers["Expect"].lower() == "100-continue"
