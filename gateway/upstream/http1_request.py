@@ -109,8 +109,9 @@ def encode_request(request: Request) -> tuple[Origin, bytes]:
     lines += [f"{name}: {value}" for name, value in request.headers if _forwarded(name)]
     if request.body or request.method in _LENGTH_ALWAYS:
         lines.append(f"Content-Length: {len(request.body)}")
-    # All lines in one search, before the line ends come in between them.
-    if _CONTROLS.search("".join(lines)):
+    # All lines in one look, before the line ends come in between them; what is printable needs no search.
+    text = "".join(lines)
+    if not text.isprintable() and _CONTROLS.search(text):
         raise ValueError("a field value holds a control character")
     lines.append("\r\n")
     try:
