@@ -104,6 +104,15 @@ def test_tracebacks(stderr, form: str):
         assert "[removed]" in line["exception"]
 
 
+@pytest.mark.parametrize("text", [f"a\nsig={SECRET}", f'"token": "{SECRET}"', f"\u2028sig={SECRET}"])
+def test_secrets_behind_escapes(stderr, text: str):
+    """A line is searched as it is written, in which they stand behind an escape."""
+    configure(LogSettings(format="json"))
+    structlog.get_logger("x").info("something", detail=text)
+    assert SECRET not in stderr.getvalue()
+    assert "[removed]" in stderr.getvalue()
+
+
 def test_libraries_log_the_same_way(stderr):
     """Their warnings, arguments and tracebacks; not their chatter."""
     configure(LogSettings(format="json"))
