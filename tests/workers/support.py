@@ -70,7 +70,10 @@ async def two_workers(
             ) as client:
                 workers = Workers(gateway, running, upstream_url, client)
                 await workers.serving(count if count > 1 else 0)
-                yield workers
+                try:
+                    yield workers
+                finally:
+                    gateway = workers.gateway  # A test may have put another in its place.
         finally:
             await gateway.stop()
 
