@@ -18,7 +18,7 @@ from benchmarks.native import Upstream, load, upstream
 from benchmarks.parts.common import Part, Size, alone, exactly_once
 from benchmarks.peers.proxies import MissingError, haproxy, nginx
 from benchmarks.processes import cpu_seconds, family, free_port, module, serving
-from benchmarks.rounds import Figures, interleaved, ratio, summary
+from benchmarks.rounds import Figures, ratio, summary, warmed
 from benchmarks.targets import PASS_NAIVE, PASS_NGINX, Finding
 
 CONNECTIONS = 64
@@ -48,9 +48,7 @@ def run(size: Size, directory: Path) -> Part:
         def measure(subject: Subject) -> Figures:
             return _measure(subject, origin, REQUESTS[size], next(first))
 
-        for subject in subjects.values():
-            measure(subject)
-        rounds = interleaved({name: functools.partial(measure, each) for name, each in subjects.items()}, ROUNDS[size])
+        rounds = warmed({name: functools.partial(measure, each) for name, each in subjects.items()}, ROUNDS[size])
     findings = [Finding(PASS_NAIVE, ratio(rounds, "cpu_us", CALLMODE, NAIVE))]
     if NGINX in subjects:
         findings.append(Finding(PASS_NGINX, ratio(rounds, "cpu_us", CALLMODE, NGINX)))

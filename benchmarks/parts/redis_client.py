@@ -19,7 +19,7 @@ import uvloop
 
 from benchmarks.native import WrongAnswersError
 from benchmarks.parts.common import Part, Size, alone
-from benchmarks.rounds import Figures, interleaved, ratio, summary
+from benchmarks.rounds import Figures, ratio, summary, warmed
 from benchmarks.stores import store_server
 from benchmarks.targets import STORE_CLIENT, Finding
 from gateway.store.wire.client import Argument, Repeating
@@ -48,9 +48,7 @@ def run(size: Size, directory: Path) -> Part:
             return runner.run(_measure(execute, JOBS[size], names))
 
         subjects = {OURS: partial(measured, ours.execute), THEIRS: partial(measured, theirs.execute_command)}
-        for each in subjects.values():
-            each()
-        rounds = interleaved(subjects, ROUNDS[size])
+        rounds = warmed(subjects, ROUNDS[size])
         runner.run(ours.close())
         runner.run(theirs.aclose())
     figures = {"rounds": ROUNDS[size], "jobs": JOBS[size], "subjects": summary(rounds)}

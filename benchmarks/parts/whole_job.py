@@ -17,7 +17,7 @@ from benchmarks.gateways import callmode
 from benchmarks.native import Upstream, load, upstream
 from benchmarks.parts.common import Part, Size, alone, exactly_once
 from benchmarks.processes import cpu_seconds, free_port, module, serving
-from benchmarks.rounds import Figures, interleaved, ratio, summary
+from benchmarks.rounds import Figures, ratio, summary, warmed
 from benchmarks.stores import StoreServer, store_server
 from benchmarks.targets import JOB_NAIVE, Finding
 
@@ -49,9 +49,7 @@ def run(size: Size, directory: Path) -> Part:
         def measured(subject: Subject) -> Figures:
             return measure(subject, origin, JOBS[size], next(first))
 
-        for subject in subjects.values():
-            measured(subject)
-        rounds = interleaved({name: functools.partial(measured, each) for name, each in subjects.items()}, ROUNDS[size])
+        rounds = warmed({name: functools.partial(measured, each) for name, each in subjects.items()}, ROUNDS[size])
     figures = {
         "rounds": ROUNDS[size],
         "jobs": JOBS[size],

@@ -17,7 +17,7 @@ from benchmarks.native import Upstream, upstream
 from benchmarks.parts.common import Part, Size, alone
 from benchmarks.parts.whole_job import ROUTES, Subject, measure
 from benchmarks.processes import cpu_seconds
-from benchmarks.rounds import Figures, figure, interleaved, ratio, summary
+from benchmarks.rounds import Figures, figure, ratio, summary, warmed
 from benchmarks.stores import store_server
 from benchmarks.targets import WORKERS_CPU, WORKERS_SHARE, Finding
 
@@ -41,9 +41,7 @@ def run(size: Size, directory: Path) -> Part:
             return functools.partial(_measured, subject, gateway, origin, JOBS[size], first)
 
         subjects = {ONE: opened(1), TWO: opened(2)}
-        for each in subjects.values():
-            each()
-        rounds = interleaved(subjects, ROUNDS[size])
+        rounds = warmed(subjects, ROUNDS[size])
     figures = {
         "rounds": ROUNDS[size],
         "jobs": JOBS[size],
