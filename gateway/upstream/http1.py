@@ -117,7 +117,7 @@ class Http1Client:
         loop = asyncio.get_running_loop()
         options = self._options
         limits = {"max_head": options.max_head, "max_body": options.max_body}
-        make = partial(Connection, loop, pool.opened, pool.lost, **limits)
+        make = partial(Connection, loop, pool.lost, **limits)
         tls = self._tls if origin.tls else None
         until = min(deadline, loop.time() + options.connect_timeout)
         try:
@@ -131,6 +131,9 @@ class Http1Client:
         if self._closed:
             connection.abort()
             return self._given_up(Reason.CONNECT, "")
+        # Not sooner: of a connection whose dial is cancelled in the turn in which it was made, uvloop closes the socket
+        # and tells nobody. The pool would wait for its end for ever.
+        pool.opened(connection)
         return connection
 
     @contextlib.asynccontextmanager

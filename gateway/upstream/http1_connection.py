@@ -29,14 +29,13 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_size", "_coded", "_deadline", "_declared", "_framing", "_head_only", "_head_size", "_headers",
-        "_keep", "_loop", "_max_body", "_max_head", "_on_lost", "_on_made", "_parser", "_poll", "_result",
+        "_keep", "_loop", "_max_body", "_max_head", "_on_lost", "_parser", "_poll", "_result",
         "_since_progress", "_started", "_status", "_timer", "_transport", "_waiter", "idle_since", "usable",
     )  # fmt: skip
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        on_made: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
         *,
         max_head: int,
@@ -47,7 +46,6 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         """`loop.time()` at which the pool took it back."""
         self._loop = loop
-        self._on_made = on_made
         self._on_lost = on_lost
         self._max_head = max_head
         self._max_body = max_body
@@ -114,11 +112,10 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport, become usable, and tell the pool."""
+        """Keep the transport and become usable."""
         self._transport = cast("asyncio.Transport", transport)
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self.usable = True
-        self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, or drop the connection where no exchange waits for anything."""

@@ -83,8 +83,9 @@ class Pool:
             self._sweeper = self._loop.call_later(self._keep_alive, self._sweep)
 
     def opened(self, connection: Connection) -> None:
-        """Take note of a connection whose transport is open."""
-        self._open.add(connection)
+        """Take note of a connection that is to be told of as `lost`; one that has been told of already is not."""
+        if connection.usable:
+            self._open.add(connection)
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection whose transport has closed."""

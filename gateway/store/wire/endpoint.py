@@ -66,27 +66,33 @@ class Endpoint:
 
         Raises `Lost`.
         """
-        loop = asyncio.get_running_loop()
-        connection = kind(loop, timeout)
+        connection = kind(asyncio.get_running_loop(), timeout)
         try:
             async with asyncio.timeout(timeout):
-                await self._dial(loop, lambda: connection)
-                # Nothing else may be sent before: without its SELECT it would be about another database.
-                await _greet(connection, self._greeting)
-        except BaseException as error:
-            connection.fail("no connection")
-            await connection.ended()
-            if isinstance(error, _NO_CONNECTION):
-                raise Lost(f"{self!r}: {_said(error, timeout)}", perhaps=False) from error
-            raise
+                await self._dial(lambda: connection)
+                await self._greeted(connection)
+        except _NO_CONNECTION as error:
+            raise Lost(f"{self!r}: {_said(error, timeout)}", perhaps=False) from error
         return connection
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop, protocol: Callable[[], Connection]) -> None:
+    async def _dial(self, protocol: Callable[[], Connection]) -> None:
+        loop = asyncio.get_running_loop()
         if isinstance(self._where, str):
             await loop.create_unix_connection(protocol, self._where)
         else:
             context = None if self._tls is None else self._tls.context()
             await loop.create_connection(protocol, *self._where, ssl=context)
+
+    async def _greeted(self, connection: Connection) -> None:
+        """Be let in. Nothing else may be sent before: without its SELECT it would be about another database."""
+        try:
+            await _greet(connection, self._greeting)
+        except BaseException:
+            # Its end is waited for here, and after no dial that failed: one that is cancelled in the turn in which its
+            # connection is made has its socket closed by uvloop, which tells nobody.
+            connection.fail("no connection")
+            await connection.ended()
+            raise
 
 
 async def _greet(connection: Connection, greeting: Sequence[bytes]) -> None:

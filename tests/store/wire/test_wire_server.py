@@ -7,7 +7,9 @@ import logging
 import socket
 
 import pytest
+import uvloop
 
+from gateway.store.wire.connection import Connection
 from gateway.store.wire.endpoint import Endpoint, Tls
 from gateway.store.wire.errors import Lost, Refused
 from gateway.store.wire.server import Server
@@ -138,6 +140,36 @@ async def test_leaving_lets_go_first_of_what_is_answered(opened):
         assert len(server.connections) == 2
         server.connections[0].write(b"+DONE\r\n")
         assert await slow == b"DONE"
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("end", ["who asked gives up", "the client is closed"])
+def test_a_dial_that_ends_as_its_connection_is_made(monkeypatch, loop, end):
+    """Leaves nothing behind that somebody would wait for: not every loop tells of such an end."""
+    made = Connection.connection_made
+
+    async def dialing() -> None:
+        async with scripted(welcome) as server, asyncio.timeout(10):
+            endpoint = Endpoint(("127.0.0.1", server.port))
+            client = Server(endpoint, 60.0)
+            ending = []
+
+            def made_too_late(connection, transport):
+                made(connection, transport)
+                if end == "who asked gives up":
+                    task.cancel()
+                else:
+                    ending.append(asyncio.ensure_future(client.close()))
+
+            monkeypatch.setattr(Connection, "connection_made", made_too_late)
+            gives_up = end == "who asked gives up"
+            task = asyncio.ensure_future(endpoint.connect(60.0, Connection) if gives_up else client.execute("PING"))
+            await asyncio.wait([task])
+            await asyncio.gather(*ending)
+            assert task.cancelled() if gives_up else isinstance(task.exception(), Lost)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(dialing())
 
 
 async def test_over_a_unix_socket(tmp_path):

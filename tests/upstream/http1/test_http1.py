@@ -6,6 +6,7 @@ import pytest
 from raw_origin import FIN, HOLD, OK, RST, RawOrigin
 
 from gateway.core.exchange import Answer, Failure, Framing, Reason, Request
+from gateway.upstream.http1_connection import Connection
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD"]
 KILLS = {
@@ -191,6 +192,33 @@ async def test_a_connection_that_was_never_made_leaves_no_lease_behind(make_clie
             await asyncio.wait([task])
             assert task.cancelled()
     assert [pool._used for pool in client._pools.values()] == [0, 0]
+
+
+@pytest.mark.parametrize("end", ["the caller gives up", "the client is closed"])
+async def test_a_dial_that_ends_as_its_connection_is_made(make_client, monkeypatch, end):
+    """Leaves nothing behind that the closing of the client would wait for: not every loop tells of such an end."""
+    client = make_client()
+    ending = []
+    made = Connection.connection_made
+
+    def made_too_late(connection, transport):
+        made(connection, transport)
+        if end == "the caller gives up":
+            task.cancel()
+        else:
+            ending.append(asyncio.ensure_future(client.close()))
+
+    monkeypatch.setattr(Connection, "connection_made", made_too_late)
+    async with RawOrigin() as origin, asyncio.timeout(10):
+        task = asyncio.ensure_future(client.exchange(get(origin), timeout=60))
+        await asyncio.wait([task])
+        if end == "the caller gives up":
+            assert task.cancelled()
+            await client.close()
+        else:
+            assert failed(task.result()) == (Reason.CONNECT, False)
+            await ending[0]
+    assert [pool._used for pool in client._pools.values()] == [0]
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".test", "a..b"])

@@ -36,10 +36,8 @@ class Wire:
         self.loop = asyncio.get_running_loop()
         self.near, self.far = socket.socketpair()
         self.transport = Transport(self.near)
-        self.made, self.lost = [], []
-        self.connection = Connection(
-            self.loop, self.made.append, self.lost.append, max_head=max_head, max_body=max_body
-        )
+        self.lost = []
+        self.connection = Connection(self.loop, self.lost.append, max_head=max_head, max_body=max_body)
         self.connection.connection_made(self.transport)
 
     async def __aenter__(self):
@@ -47,7 +45,6 @@ class Wire:
 
     async def __aexit__(self, *_):
         self.connection.connection_lost(None)
-        assert self.connection in self.made
         assert self.connection in self.lost
         self.near.close()
         self.far.close()
