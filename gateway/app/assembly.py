@@ -19,7 +19,7 @@ from gateway.core.job import Job
 from gateway.core.retention import kept_for
 from gateway.observability.job_log import JobLog
 from gateway.observability.traces import JobTraces, provider
-from gateway.store.port import Hint, NewJob
+from gateway.store.port import NewJob
 from gateway.store.redis import RedisStore
 from gateway.upstream.assembly import UpstreamAssembly
 from gateway.upstream.orchestrator import Orchestrator
@@ -206,18 +206,14 @@ class Assembly:
             followed=self.driver.job,
             me=lambda: self.leases.incarnation,
             heed=self.driver.heed,
-            hinted=self._hinted,
+            hinted=self.hints.take,
             left=self.leases.hurry,
         )
 
     @cached_property
     def hints(self) -> Hints:
         """What Orchestrator's webhooks say."""
-        return Hints(self.driver, self.policies, self.clock)
-
-    def _hinted(self, hint: Hint) -> None:
-        self.told.hinted(hint)
-        self.hints(hint)
+        return Hints(self.driver, self.policies, self.clock, told=self.told.hinted)
 
     @cached_property
     def intake(self) -> Intake:
@@ -252,6 +248,7 @@ class Assembly:
             leases=self.leases,
             intake=self.intake,
             held=self.held,
+            hints=self.hints,
             told=self.told,
             watches=self.watches,
             callbacks=self.callbacks,

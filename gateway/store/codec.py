@@ -59,4 +59,4 @@ def decode_hint(data: bytes) -> Hint:
     try:
         return _hints.decode(data)
     except _FOREIGN:
-        return Hint()
+        return Hint(event="")

@@ -188,6 +188,8 @@ class Canceling(enum.Enum):
 class Hint(msgspec.Struct, frozen=True):
     """What an Orchestrator webhook says of some job. Only ever a reason to look sooner."""
 
+    event: str
+    """The keyed hash of the event that says it: of one that comes again, it is the same."""
     reference: str | None = None
     """What the job was started with as its `Reference`."""
     key: str | None = None
@@ -327,8 +329,8 @@ class Store(Protocol):
         """Return what was asked of each of these jobs; those of which nothing was asked are left out."""
         ...
 
-    async def announce(self, event: str, hint: Hint, *, keep: int) -> bool:
-        """Tell all replicas of a hint; False if the event with this keyed hash was told within `keep` (ms)."""
+    async def announce(self, hint: Hint, *, keep: int) -> bool:
+        """Tell all replicas of a hint; False if its event was told within `keep` (ms)."""
         ...
 
     async def erase(self, job_id: str) -> bool:

@@ -62,9 +62,9 @@ class RequestVerbs(Verbs):
             return Gone.TOMBSTONE if answer[0] else Gone.NEVER
         return readable(decode_job, answer[1])
 
-    async def announce(self, event: str, hint: Hint, *, keep: int) -> bool:
+    async def announce(self, hint: Hint, *, keep: int) -> bool:
         """See the port."""
-        return bool(await self._announce([self._keys.hint(event)], [encode(hint), self._keys.hints, keep]))
+        return bool(await self._announce([self._keys.hint(hint.event)], [encode(hint), self._keys.hints, keep]))
 
     async def wakes(self, watcher: str) -> AsyncIterator[Wake]:
         """See the port. Ends with `StoreDown` when the connection does, or when it is dead; call it again."""

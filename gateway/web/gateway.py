@@ -15,6 +15,7 @@ from gateway.worker.callbacks import Callbacks
 from gateway.worker.clock import Clock
 from gateway.worker.driver import Driver
 from gateway.worker.held import Held
+from gateway.worker.hints import Hints
 from gateway.worker.intake import Intake
 from gateway.worker.leases import Leases
 from gateway.worker.links import Links
@@ -46,6 +47,7 @@ class Gateway:
     leases: Leases
     intake: Intake
     held: Held
+    hints: Hints
     told: Told
     watches: Watches
     callbacks: Callbacks

@@ -1,8 +1,8 @@
 """`POST /-/hooks/orchestrator`: Orchestrator says that jobs have ended, so they are looked at sooner.
 
-Whichever replica it comes to, all are told, for one of them follows the job. It is never more than a hint: no answer
-of ours makes Orchestrator send it again, and a failed one disables the webhook for an hour, so what can be answered
-well is.
+If it comes to the replica that follows the job, that one looks at once; else all are told, for one of them does. It
+is never more than a hint: no answer of ours makes Orchestrator send it again, and a failed one disables the webhook for
+an hour, so what can be answered well is.
 """
 
 from __future__ import annotations
@@ -49,5 +49,6 @@ async def _announce(gateway: Gateway, event: Event, body: bytes) -> None:
     with outages.told(detail="the job store cannot be reached; jobs are read when they are due"):
         for number, ended in enumerate(event.ended):
             mark = gateway.keyring.hash("webhook", identity, str(number))
-            hint = Hint(reference=ended.reference, key=ended.key, folder=ended.folder)
-            await gateway.store.announce(mark, hint, keep=_REMEMBERED)
+            hint = Hint(mark, reference=ended.reference, key=ended.key, folder=ended.folder)
+            if not gateway.hints.take_own(hint):
+                await gateway.store.announce(hint, keep=_REMEMBERED)

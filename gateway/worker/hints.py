@@ -8,6 +8,7 @@ storm of calls. Orchestrator may tell a folder by a number that means nothing he
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from gateway.core.job import Job, State
 from gateway.core.jobs_api import is_guid, place
@@ -24,24 +25,57 @@ _DUE = frozenset({State.RUNNING, State.UNKNOWN})
 _AT_ONCE = 10
 """Of them by one hint."""
 
+_EVENTS = 1_000
+"""Events that are known when they come again."""
+
 
 class Hints:
-    """Passes hints on to the driver."""
+    """Passes hints on to the driver, each event's once. `told` hears of them as well."""
 
-    def __init__(self, driver: Driver, policies: Policies, clock: Clock) -> None:
+    def __init__(
+        self, driver: Driver, policies: Policies, clock: Clock, *, told: Callable[[Hint], None] = lambda _hint: None
+    ) -> None:
         self._driver = driver
         self._policies = policies
         self._clock = clock
+        self._told = told
+        self._events: dict[str, None] = {}
+        """The last ones, the oldest first."""
         self._left = float(_BUDGET)
         self._counted = 0
 
-    def __call__(self, hint: Hint) -> None:
+    def take_own(self, hint: Hint) -> bool:
+        """Take a hint that came to this replica, if it names a job that is followed here; else every replica is to.
+
+        The store is not asked for leave, so the job is looked at a millisecond sooner, and also while it is away.
+        """
+        if self._named(hint) is None:
+            return False
+        self.take(hint)
+        return True
+
+    def take(self, hint: Hint) -> None:
         """Take a hint, which every replica is told of."""
-        job_id = hint.reference if hint.reference is not None else self._driver.followed_as((hint.key or "").lower())
-        if job_id is not None and self._driver.job(job_id) is not None:
+        if not self._is_new(hint.event):
+            return
+        self._told(hint)
+        if (job_id := self._named(hint)) is not None:
             self._driver.hurry(job_id)
         elif hint.key is not None or hint.folder is not None:
             self._hurry_some(hint.folder)
+
+    def _is_new(self, event: str) -> bool:
+        if event in self._events:
+            return False
+        self._events[event] = None
+        if len(self._events) > _EVENTS:
+            del self._events[next(iter(self._events))]
+        return True
+
+    def _named(self, hint: Hint) -> str | None:
+        """Return the id of the job that is followed here and that `hint` names."""
+        job_id = hint.reference if hint.reference is not None else self._driver.followed_as((hint.key or "").lower())
+        return None if job_id is None or self._driver.job(job_id) is None else job_id
 
     def _hurry_some(self, folder: str | None) -> None:
         room = min(_AT_ONCE, int(self._refilled()))

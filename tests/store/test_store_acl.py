@@ -70,7 +70,7 @@ async def everything(store):
     await store.offer_credential(row.id, b"sealed")
     await store.give_verdict(row.id, Verdict(Fate.NEVER_RAN, row.changed))
     await store.requests([row.id])
-    await store.announce("0f" * 32, Hint(key="j"), keep=KEEP)
+    await store.announce(Hint("0f" * 32, key="j"), keep=KEEP)
     assert await store.save(save_of(change(row)), "a") is Saved.SAVED
     await store.leave("a")
     assert [batch async for batch in store.take_over("a", "b")]

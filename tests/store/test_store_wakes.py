@@ -79,11 +79,11 @@ async def test_a_hint_is_told_once_to_everybody(store, raw, keys):
     """However often its event is delivered, and of another event again; the mark is gone after a while."""
     event, other = "0f" * 32, "1f" * 32
     async with Ear(store, "v") as first, Ear(store, "w") as second:
-        assert await store.announce(event, Hint(key="one"), keep=KEEP)
-        assert not await store.announce(event, Hint(key="again"), keep=KEEP)
-        assert await store.announce(other, Hint(key="two"), keep=KEEP)
+        assert await store.announce(Hint(event, key="one"), keep=KEEP)
+        assert not await store.announce(Hint(event, key="again"), keep=KEEP)
+        assert await store.announce(Hint(other, key="two"), keep=KEEP)
         for ear in (first, second):
-            assert [await ear.next(), await ear.next()] == [Hint(key="one"), Hint(key="two")]
+            assert [await ear.next(), await ear.next()] == [Hint(event, key="one"), Hint(other, key="two")]
     assert 0 < await raw.pttl(keys.hint(event)) <= KEEP
 
 

@@ -81,13 +81,13 @@ async def test_one_end_that_nobody_told_of():
 @pytest.mark.parametrize(
     ("found", "hint", "known"),
     [
-        ({}, Hint(folder=FOLDER), True),
-        ({}, Hint(folder=FOLDER.upper(), key=KEY), True),
-        ({}, Hint(folder=ELSEWHERE), False),
-        ({}, Hint(reference="id"), True),
-        ({}, Hint(reference="other", folder=FOLDER), False),
-        ({"upstream_key": KEY}, Hint(key=KEY.upper(), folder=ELSEWHERE), True),
-        ({"upstream_key": KEY}, Hint(key=ELSEWHERE, folder=FOLDER), False),
+        ({}, Hint("event", folder=FOLDER), True),
+        ({}, Hint("event", folder=FOLDER.upper(), key=KEY), True),
+        ({}, Hint("event", folder=ELSEWHERE), False),
+        ({}, Hint("event", reference="id"), True),
+        ({}, Hint("event", reference="other", folder=FOLDER), False),
+        ({"upstream_key": KEY}, Hint("event", key=KEY.upper(), folder=ELSEWHERE), True),
+        ({"upstream_key": KEY}, Hint("event", key=ELSEWHERE, folder=FOLDER), False),
     ],
 )
 async def test_a_poll_may_be_quicker_than_the_webhook(found, hint, known):
