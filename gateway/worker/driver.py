@@ -1,8 +1,11 @@
 """The driver: for each job that this replica follows, `plan → perform → apply → save`, again and again.
 
 A job between two actions is one heap entry and no task. Save, then answer: whoever waits is woken when the store has
-the change, and from memory only if saving takes longer than `answer_unsaved`; the save is then retried until it is
+the change, and of an end from memory if saving takes longer than `answer_unsaved`; the save is then retried until it is
 through, while the job goes on. One thing never goes on unsaved: a start is not sent before its intent is in the store.
+
+A task begins as a job's step. When there is nothing more to do for now, it is the step no longer, and saves what is
+new: so saving neither holds the job up nor costs a task of its own.
 """
 
 from __future__ import annotations
@@ -43,6 +46,9 @@ _LONGEST_PAUSE = 5 * MINUTE
 
 _BATCH = 500
 """Jobs that the store is asked about in one go."""
+
+_NOTHING = Requests()
+"""What is asked of most jobs."""
 
 _ENDS = (e.StartRefused, e.Ended, e.GaveUp, e.Canceled)
 """Events with an outcome."""
@@ -99,8 +105,8 @@ class Driver:
         self._paused = paused
         self._failed = failed
         self._held = Held() if held is None else held
-        self._answer_unsaved = answer_unsaved / 1000
-        self._performer = Performer(store, upstream, vault, policies)
+        self._answer_unsaved = answer_unsaved
+        self._performer = Performer(store, upstream, vault)
         self._saver = Saver(store, vault, policies, clock, random=random, failed=failed)
         self._entries: dict[str, Entry] = {}
         self._inbox = Inbox(store, tasks, followed=self._entries.keys(), take=self._asked)
@@ -139,9 +145,9 @@ class Driver:
             # It may be what ended those who followed it: then it ends no more of us than one at a time, and seldom.
             pause = min(SECOND << min(stored.taken - _SUSPECT, 10), _LONGEST_PAUSE)
             self._schedule.set(stored.job.id, self._clock.now() + pause)
-        elif stored.requests == Requests():
+        elif stored.requests == _NOTHING:
             self._spawn(entry)
-        self._heed_soon(entry, stored.requests, at_once=not suspect)
+        self._heed_first(entry, stored.requests, at_once=not suspect)
         # Something may have been asked after the store had named us its follower, and before we knew.
         self._inbox.begin(stored.job.id)
 
@@ -153,7 +159,8 @@ class Driver:
 
     def _only_concludes(self, entry: Entry) -> bool:
         """Whether nothing is to be done for a job but to draw a conclusion: that ends no replica."""
-        return isinstance(plan(entry.job, self._policy(entry), self._clock.now()), Conclude)
+        policy = self._policies.policy(entry.job.route)
+        return isinstance(plan(entry.job, policy, self._clock.now()), Conclude)
 
     def refollow(self, stored: Stored, follower: str) -> None:
         """Go on under a new incarnation with a job that was still to be had after the lease had run out."""
@@ -162,7 +169,7 @@ class Driver:
             self.follow(stored, follower)
         else:
             entry.follower = follower
-            self._heed_soon(entry, stored.requests)
+            self._heed_first(entry, stored.requests)
 
     async def heed(self, job_ids: Sequence[str] | None = None) -> None:
         """Do what was asked of these jobs, or of all, as far as they are followed here. Raises `StoreDown`."""
@@ -249,7 +256,7 @@ class Driver:
             entry.step.cancel()
 
     async def _go_on(self, entry: Entry) -> None:
-        """Do what is due for a job, until nothing is. A defect costs the job a pause, not its follower."""
+        """Do what is due for a job, until nothing is; then save it. A defect costs it a pause, not its follower."""
         try:
             due = await self._do_what_is_due(entry)
         except Exception as error:  # noqa: BLE001 - whatever it is, the record says how to go on
@@ -259,174 +266,176 @@ class Driver:
             entry.step = None
         if due is not None and self._follows(entry) and not self._stopping:
             self._schedule.set(entry.job.id, due)
+        # No step any more: while it saves, the job may go on.
+        if entry.unsaved and entry.saving is None:
+            await self._save_here(entry)
 
     async def _do_what_is_due(self, entry: Entry) -> int | None:
         """Return when to go on; None if there is nothing left to do."""
         while self._follows(entry) and not self._stopping:
-            now, state = self._clock.now(), entry.job.state
-            action = plan(entry.job, self._policy(entry), now)
+            now, state, policy = self._clock.now(), entry.job.state, self._policies.policy(entry.job.route)
+            action = plan(entry.job, policy, now)
             if action is None:
-                return None
-            if (at := self._when(entry, action)) > now:
+                return self._tell_unsaved(entry, now)
+            if (at := _when(entry, action, policy)) > now:
                 return at
+            if entry.unsaved:
+                self._begin_save(entry)
             told, entry.told = entry.told, False
-            event = await self._perform(entry, action)
+            event = await self._perform(entry, action, policy)
             # A verdict or a cancel may have come meanwhile: then what was learned is of a job that is no more so.
             if event is not None and self._follows(entry) and entry.job.state is state:
                 # The word may have come while the answer was on its way.
-                await self._advance(entry, event, told=told or entry.told)
+                self._advance(entry, event, told=told or entry.told)
         return None
-
-    def _when(self, entry: Entry, action: Action) -> int:
-        if entry.hurried and isinstance(action, (Read, Reconcile)):
-            return min(action.at, entry.job.progress.read_at + self._policy(entry).pace.floor)
-        return action.at
 
     def _follows(self, entry: Entry) -> bool:
         return self._entries.get(entry.job.id) is entry
 
-    def _policy(self, entry: Entry) -> Policy:
-        return self._policies.policy(entry.job.route)
-
     # Perform.
 
-    def _perform(self, entry: Entry, action: Action) -> Coroutine[Any, Any, e.Event | None]:
+    def _perform(self, entry: Entry, action: Action, policy: Policy) -> Coroutine[Any, Any, e.Event | None]:
         # What is returned is awaited by the step itself: a frame less for as long as a long-poll is held.
         match action:
             case Start():
-                return self._start(entry, action)
+                return self._start(entry, action, policy)
             case Read():
                 told, entry.hurried = entry.hurried, False
-                return self._giving_up(entry, self._performer.read(entry, action, told=told))
+                return self._giving_up(entry, self._performer.read(entry, action, policy, told=told))
             case Reconcile():
                 entry.hurried = False
-                return self._giving_up(entry, self._performer.reconcile(entry, action))
+                return self._giving_up(entry, self._performer.reconcile(entry, action, policy))
             case Stop():
-                return self._performer.stop(entry, action)
+                return self._performer.stop(entry, action, policy)
             case Conclude():
                 return _concluded(action)
 
     async def _giving_up(self, entry: Entry, asking: Coroutine[Any, Any, e.Event]) -> e.Event | None:
         """Ask what may be asked again; None if that was given up, since there is something else to do first."""
         entry.may_give_up = True
-        step = asyncio.current_task()
-        assert step is not None, "a step is a task"
         try:
             event = await asking
         except asyncio.CancelledError:
-            if not entry.given_up or step.uncancel() > 0:
+            if not entry.given_up or _this_step(entry).uncancel() > 0:
                 raise
             return None
         else:
             if entry.given_up:
                 # The cancellation was lost on its way (see `Tasks.close`), and must not count towards the next one.
-                step.uncancel()
+                _this_step(entry).uncancel()
             return event
         finally:
             entry.may_give_up = entry.given_up = False
 
-    async def _start(self, entry: Entry, action: Start) -> e.Event | None:
+    async def _start(self, entry: Entry, action: Start, policy: Policy) -> e.Event | None:
+        """Save the intent, then send the start. What it came to is applied here, whatever has come meanwhile."""
         if entry.job.id in self._disowned:
             return e.GaveUp(problem_outcome(StoreUnavailable()))
         request = self._performer.opened(entry)
         if request is None:
             return e.GaveUp(problem_outcome(InternalError("no key of the keyring opens the job's start")))
-        await self._advance(entry, e.StartIntended(), and_wait=True)
+        self._advance(entry, e.StartIntended())
+        await self._have_saved(entry)
         if not self._follows(entry):
             return None
         if entry.forgotten:
             # After a crash nobody would know that this start was sent.
             lost = StoreUnavailable("the store has lost the job; nothing was sent")
-            await self._advance(entry, e.StartRefused(problem_outcome(lost), frees_key=True))
+            self._advance(entry, e.StartRefused(problem_outcome(lost), frees_key=True))
             return None
         if not self._holds(entry.follower):
             # Something stood still since the intent was on its way: others may be finding out what became of the start.
-            await self._advance(entry, e.StartPostponed(self._clock.now() + _AFTER_LAPSE, "the lease had run out"))
+            self._advance(entry, e.StartPostponed(self._clock.now() + _AFTER_LAPSE, "the lease had run out"))
             return None
-        step = asyncio.current_task()
-        assert step is not None, "a step is a task"
+        step = _this_step(entry)
         self._starts.add(step)
         try:
-            event = await self._performer.start(entry, request, action)
-            await self._advance(entry, postponed(entry.job, event, self._policy(entry), self._clock.now()))
+            event = await self._performer.start(entry, request, action, policy)
+            self._advance(entry, postponed(entry.job, event, policy, self._clock.now()))
         finally:
             self._starts.discard(step)
         return None
 
     # What others asked for.
 
-    async def _asked(self, job_id: str, requests: Requests) -> None:
+    def _asked(self, job_id: str, requests: Requests) -> None:
         if (entry := self._entries.get(job_id)) is not None:
-            await self._heed(entry, requests)
+            self._heed(entry, requests)
 
-    def _heed_soon(self, entry: Entry, requests: Requests, *, at_once: bool = True) -> None:
-        if requests != Requests():
-            heeding = self._heed(entry, requests, at_once=at_once)
-            self._tasks.spawn(heeding, name=f"requests of {entry.job.id}")
+    def _heed_first(self, entry: Entry, requests: Requests, *, at_once: bool = True) -> None:
+        if requests != _NOTHING:
+            try:
+                self._heed(entry, requests, at_once=at_once)
+            except Exception as error:  # noqa: BLE001 - what one job was asked for keeps no other from being followed
+                self._failed(error)
 
-    async def _heed(self, entry: Entry, requests: Requests, *, at_once: bool = True) -> None:
+    def _heed(self, entry: Entry, requests: Requests, *, at_once: bool = True) -> None:
         if requests.cancel and not entry.job.cancel_requested and not entry.job.state.terminal:
-            await self._advance(entry, e.CancelRequested())
+            self._advance(entry, e.CancelRequested())
         verdict = None if requests.verdict is None else requests.verdict.event(entry.job)
         if verdict is not None:
-            await self._advance(entry, verdict)
+            self._advance(entry, verdict)
+        if entry.unsaved:
+            self._begin_save(entry)
         if at_once:
             self._wake(entry)
 
     # Apply and save.
 
-    async def _advance(self, entry: Entry, event: e.Event, *, and_wait: bool = False, told: bool = False) -> None:
-        """Apply `event`, have the store take it, and wake whoever waits. `and_wait`: however long the store takes."""
-        before = entry.job
-        entry.job = apply(before, event, self._clock.now())
-        self._observe(entry.job, event)
+    def _advance(self, entry: Entry, event: e.Event, *, told: bool = False) -> None:
+        """Apply `event`. What it changed for good is `unsaved` until a save of it begins."""
+        before, now = entry.job, self._clock.now()
+        job = entry.job = apply(before, event, now)
+        self._observe(job, event)
         if isinstance(event, _ENDS):
             entry.body = event.outcome.body
-        if entry.job.start_answered:
+        if job.start_answered:
             entry.start = entry.request = None
         if self._follows(entry):  # A start may be answered when its job has long been another's.
-            self._note(entry.job)
-        if entry.job.revision == before.revision:
+            self._note(job)
+        if job.revision == before.revision:
             return  # Nothing durable has changed.
         if isinstance(event, _TELL_AGES):
-            self._ended(before, entry.job, event, told)
-        if entry.job.state.terminal and entry.job.callback_url is not None:
-            entry.delivery = starters_delivery(entry.job, self._clock.now())
+            self._ended(before, job, event, told)
+        if job.state.terminal:
+            self._has_ended(entry, event, now)
         # Its output is read at once, and saved along with the end; should that fail, so may this be read again.
-        if not _leads_to_output(event):
-            # Nobody is answered by a new leg alone: it is saved while it is already read.
-            told_by = event if entry.job.state is not before.state else None
-            await self._have_saved(entry, told_by, and_wait=and_wait)
-        if self._follows(entry) and entry.job.state.terminal:
-            # Only an end is worth telling from memory. Of what comes before it, what was told could be lost with this
-            # replica, and a stream's client would hear of other things under the ids of events that it has seen.
-            self._feed.publish(entry.job, entry.body)
+        entry.unsaved = entry.unsaved or not _leads_to_output(event)
 
-    async def _have_saved(self, entry: Entry, event: e.Event | None, *, and_wait: bool) -> None:
-        """Save what is new, and wait until the store has it; where it may be told from memory, no longer than that.
+    def _has_ended(self, entry: Entry, event: e.Event, now: int) -> None:
+        if entry.job.callback_url is not None:
+            entry.delivery = starters_delivery(entry.job, now)
+        # Until the store knows of the start's answer, an end that came with it is not told from memory: should this
+        # replica lose the job now, its end could not be read again, and who takes it over would tell of a job in doubt.
+        if entry.saved.start_answered and (not isinstance(event, _OWN_ENDS) or self._holds(entry.follower)):
+            entry.tell_at = now + self._answer_unsaved
 
-        `event`: what led to another state, for which somebody may wait.
+    def _tell_unsaved(self, entry: Entry, now: int) -> int | None:
+        """Return when to tell of an end from memory; tell of it if that is now.
+
+        Only an end is worth that. Of what comes before it, what was told could be lost with this replica, and a
+        stream's client would hear of other things under the ids of events that it has seen.
         """
-        if and_wait and entry.saving is None:
-            await self._save_within_step(entry)
-            return
-        saving = self._begin_save(entry)
-        if event is None:
-            return
-        sure = not isinstance(event, _OWN_ENDS) or self._holds(entry.follower)
-        unsaved_for = None if and_wait or _known_here_alone(entry) or not sure else self._answer_unsaved
-        await self._tasks.ended(saving, unsaved_for)
-        if self._paused():
-            # Another replica may have read another end meanwhile: the store knows which one counts.
-            await self._tasks.ended(saving, None)
+        if entry.tell_at is None or entry.tell_at > now:
+            return entry.tell_at
+        # After a pause another replica may have read another end: the store knows which one counts.
+        if not self._paused():
+            self._feed.publish(entry.job, entry.body)
+        return None
 
-    def _begin_save(self, entry: Entry) -> asyncio.Future[None]:
+    async def _have_saved(self, entry: Entry) -> None:
+        """Wait until the store has what is new, however long that takes."""
+        if entry.saving is None:
+            await self._save_here(entry)
+        else:
+            await asyncio.wait({entry.saving})
+
+    def _begin_save(self, entry: Entry) -> None:
         if entry.saving is None:
             entry.saving = self._tasks.spawn(self._save(entry), name=f"save {entry.job.id}")
-        return entry.saving
 
-    async def _save_within_step(self, entry: Entry) -> None:
-        """Save in the step's own task; whoever else wants to wait for it waits for the entry's `saving`."""
+    async def _save_here(self, entry: Entry) -> None:
+        """Save in the task that asks for it; whoever else wants to wait for that waits for the entry's `saving`."""
         entry.saving = saved = asyncio.get_running_loop().create_future()
         try:
             await self._save(entry)
@@ -438,6 +447,7 @@ class Driver:
             follows = await self._saver.catch_up(entry, self._publish_saved)
         finally:
             entry.saving = None
+            entry.unsaved = False
         if not follows:
             self._drop(entry)
             self._lost(entry.job.id)
@@ -469,10 +479,12 @@ def _leads_to_output(event: e.Event) -> bool:
     return isinstance(event, e.Redirected) and event.leg.kind is LegKind.OUTPUT
 
 
-def _known_here_alone(entry: Entry) -> bool:
-    """Whether the job's end came with the answer to its start, of which the store knows nothing yet.
+def _when(entry: Entry, action: Action, policy: Policy) -> int:
+    if entry.hurried and isinstance(action, (Read, Reconcile)):
+        return min(action.at, entry.job.progress.read_at + policy.pace.floor)
+    return action.at
 
-    Then it is not told from memory: should this replica lose the job now, its end could not be read again, and who
-    takes it over would tell of a job in doubt.
-    """
-    return entry.job.state.terminal and not entry.saved.start_answered
+
+def _this_step(entry: Entry) -> asyncio.Task[None]:
+    assert entry.step is not None, "a step's own task is asking"
+    return entry.step

@@ -28,7 +28,9 @@ class Entry:
         "saving",
         "start",
         "step",
+        "tell_at",
         "told",
+        "unsaved",
         "waited",
     )
 
@@ -44,6 +46,8 @@ class Entry:
         """The same as it is sent, where the job was accepted here."""
         self.credential = stored.credential
         self.follower = follower
+        self.unsaved = False
+        """Something has changed that the store does not have and ought to."""
         self.saving: asyncio.Future[None] | None = None
         self.step: asyncio.Task[None] | None = None
         """What is being done for the job, if anything is."""
@@ -56,6 +60,8 @@ class Entry:
         """What said so was a webhook: if the job has ended, then just now."""
         self.body: bytes | None = None
         """The outcome's body, once the job has ended."""
+        self.tell_at: int | None = None
+        """When to tell of the job's end though it is not saved yet, where that may be told."""
         self.delivery: Delivery | None = None
         """Of the callback that its starter asked for, once the job has ended."""
         self.waited: tuple[Delivery, ...] = ()

@@ -7,7 +7,7 @@ the job: then it is read as soon as the job is followed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from gateway.store.port import Requests, Store, StoreDown
@@ -35,7 +35,7 @@ class Inbox:
         tasks: Tasks,
         *,
         followed: Collection[str],
-        take: Callable[[str, Requests], Awaitable[None]],
+        take: Callable[[str, Requests], None],
     ) -> None:
         self._store = store
         self._tasks = tasks
@@ -53,7 +53,7 @@ class Inbox:
         here = [each for each in job_ids if each in self._followed]
         for begin in range(0, len(here), _BATCH):
             for job_id, requests in (await self._store.requests(here[begin : begin + _BATCH])).items():
-                await self._take(job_id, requests)
+                self._take(job_id, requests)
 
     def begin(self, job_id: str) -> None:
         """Heed a job that is followed from now on, if something was asked of it before that was known here."""

@@ -10,21 +10,21 @@ from contextlib import suppress
 
 from gateway.core import events as e
 from gateway.core.plan import Read, Reconcile, Start, Stop, unsettled
+from gateway.core.policy import Policy
 from gateway.core.start import StartRequest
 from gateway.store.port import Store, StoreDown
 from gateway.worker.entry import Entry
-from gateway.worker.port import Policies, Upstream
+from gateway.worker.port import Upstream
 from gateway.worker.vault import Vault
 
 
 class Performer:
     """Asks the upstream; what came of it, the driver applies."""
 
-    def __init__(self, store: Store, upstream: Upstream, vault: Vault, policies: Policies) -> None:
+    def __init__(self, store: Store, upstream: Upstream, vault: Vault) -> None:
         self._store = store
         self._upstream = upstream
         self._vault = vault
-        self._policies = policies
 
     def opened(self, entry: Entry) -> StartRequest | None:
         """Return what starts the job; None if no key of the keyring opens it."""
@@ -32,17 +32,17 @@ class Performer:
             return entry.request
         return self._vault.open_start(entry.job.id, entry.start)
 
-    async def start(self, entry: Entry, request: StartRequest, action: Start) -> e.Event:
+    async def start(self, entry: Entry, request: StartRequest, action: Start, policy: Policy) -> e.Event:
         """Send the start, once."""
         return await self._upstream.start(
             request,
             entry.job.asked,
             self._bearer(entry),
             timeout=action.timeout,
-            max_idle=self._policies.policy(entry.job.route).start_max_idle,
+            max_idle=policy.start_max_idle,
         )
 
-    async def read(self, entry: Entry, action: Read, *, told: bool = False) -> e.Event:
+    async def read(self, entry: Entry, action: Read, policy: Policy, *, told: bool = False) -> e.Event:
         """Read the job's leg. `told`: something says that it has news."""
         event = await self._upstream.read(
             action.leg,
@@ -54,20 +54,20 @@ class Performer:
         )
         if isinstance(event, e.ReadFailed) and event.unauthorized:
             await self._renew_credential(entry)
-        return unsettled(entry.job, event, self._policies.policy(entry.job.route))
+        return unsettled(entry.job, event, policy)
 
-    async def reconcile(self, entry: Entry, action: Reconcile) -> e.Event:
+    async def reconcile(self, entry: Entry, action: Reconcile, policy: Policy) -> e.Event:
         """Ask what became of a start that is in doubt."""
         # Looks are seldom, and a doubt may outlive the token that the job began with.
         await self._renew_credential(entry)
-        binding = self._policies.policy(entry.job.route).binding
-        return await self._upstream.reconcile(entry.job, binding, self._bearer(entry), timeout=action.timeout)
+        return await self._upstream.reconcile(entry.job, policy.binding, self._bearer(entry), timeout=action.timeout)
 
-    async def stop(self, entry: Entry, action: Stop) -> e.Event:
+    async def stop(self, entry: Entry, action: Stop, policy: Policy) -> e.Event:
         """Ask for the job to be stopped."""
         await self._renew_credential(entry)
-        job, binding = entry.job, self._policies.policy(entry.job.route).binding
-        return await self._upstream.stop(job, binding, action.strategy, self._bearer(entry), timeout=action.timeout)
+        return await self._upstream.stop(
+            entry.job, policy.binding, action.strategy, self._bearer(entry), timeout=action.timeout
+        )
 
     def _bearer(self, entry: Entry) -> str | None:
         return None if entry.credential is None else self._vault.open_credential(entry.job.id, entry.credential)

@@ -7,7 +7,6 @@ put back, except by the save that a start waits for: nothing is started that ano
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -82,22 +81,20 @@ class Saver:
         )
 
     async def _surely(self, entry: Entry, save: Save) -> Saved | SavedEnd:
-        for tries in itertools.count():
-            pause = _AGAIN[min(tries, len(_AGAIN) - 1)]
+        tries = 0
+        while True:
+            follower, pause = entry.follower, _AGAIN[min(tries, len(_AGAIN) - 1)]
             try:
-                return await self._once(entry, save)
+                answer = await self._store.save(save, follower)
             except StoreDown:
                 pass
             except Exception as error:  # noqa: BLE001 - a defect costs the job a pause, not its outcome
                 self._failed(error)
                 pause = _AFTER_DEFECT / 1000
+            else:
+                # One that was on its way while this replica took over from its former name is not fenced by another.
+                if answer is not Saved.FENCED or entry.follower == follower:
+                    return answer
+                continue
+            tries += 1
             await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
-
-    async def _once(self, entry: Entry, save: Save) -> Saved | SavedEnd:
-        while True:
-            follower = entry.follower
-            answer = await self._store.save(save, follower)
-            # One that was on its way while this replica took over from its own former name is not fenced by another.
-            if answer is not Saved.FENCED or entry.follower == follower:
-                return answer

@@ -51,30 +51,6 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(error)
 
-    @staticmethod
-    async def ended(task: asyncio.Future[Any], timeout: float | None) -> None:
-        """Wait until `task` has ended, for `timeout` seconds at most, whatever comes of it.
-
-        `asyncio.wait` for one task, at a third of its price.
-        """
-        if task.done():
-            return
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-
-        def over(_task: object = None) -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        timer = None if timeout is None else loop.call_later(timeout, over)
-        task.add_done_callback(over)
-        try:
-            await waiter
-        finally:
-            task.remove_done_callback(over)
-            if timer is not None:
-                timer.cancel()
-
     async def close(self) -> None:
         """Cancel all tasks and wait for them."""
         while tasks := tuple(self._tasks):

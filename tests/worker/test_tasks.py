@@ -47,26 +47,3 @@ async def test_a_failure_is_told_and_touches_no_other_task():
     assert [str(error) for error in errors] == ["defect"]
     assert len(tasks) == 1
     await tasks.close()
-
-
-async def test_waiting_for_a_task_is_not_its_fate():
-    """The wait ends with the task, after its time, or by itself being cancelled; the task goes on, or has failed."""
-    failures: list[BaseException] = []
-    tasks, open_ = Tasks(failures.append), asyncio.Event()
-
-    async def fail() -> None:
-        await open_.wait()
-        raise ValueError("defect")
-
-    task = tasks.spawn(fail())
-    await tasks.ended(task, 0.001)
-    wait = asyncio.ensure_future(tasks.ended(task, None))
-    other = asyncio.ensure_future(tasks.ended(task, 60))
-    await asyncio.sleep(0)
-    wait.cancel()
-    await asyncio.wait([wait])
-    assert not task.done()
-    open_.set()
-    await other
-    assert (task.done(), wait.cancelled(), [str(error) for error in failures]) == (True, True, ["defect"])
-    await tasks.ended(task, None)
