@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import socket
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from gateway.config import Config
 from gateway.core.events import Event
 from gateway.core.job import Job
 from gateway.core.retention import kept_for
+from gateway.observability.frequent import Frequent
 from gateway.observability.job_log import JobLog
 from gateway.observability.traces import JobTraces, provider
 from gateway.store.port import NewJob
@@ -80,7 +82,7 @@ class Assembly:
             store,
             RoutePolicies(config.web),
             name=lambda route: keyring.hash("durations", route),
-            random=secrets.token_bytes,
+            random=os.urandom,
             failed=defect,
         )
         self.policies: Policies = self.learning
@@ -107,7 +109,7 @@ class Assembly:
     @cached_property
     def job_log(self) -> JobLog:
         """What happens to jobs, in the log."""
-        return JobLog(structlog.get_logger("jobs"))
+        return JobLog(structlog.get_logger("jobs").bind(), Frequent("job"))
 
     @cached_property
     def observers(self) -> tuple[Observer, ...]:
@@ -169,7 +171,7 @@ class Assembly:
             tasks=self.tasks,
             observe=self._observe,
             ended=both(self.learning.ended, self.told.ended),
-            random=secrets.token_bytes,
+            random=os.urandom,
             deliver=self.deliveries.follow,
             lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first
             holds=lambda follower: self.leases.holds(follower),  # noqa: PLW0108 - so do leases
@@ -224,7 +226,7 @@ class Assembly:
             self.clock,
             self.vault,
             naming=self.leases.naming,
-            random=secrets.token_bytes,
+            random=os.urandom,
             disown=self._disown,
         )
 

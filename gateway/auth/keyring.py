@@ -62,7 +62,7 @@ class Keyring:
 
     def seal(self, plain: bytes, bound_to: str) -> bytes:
         """Return `plain` encrypted so that it opens only for `bound_to` (AES-256-GCM)."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+        nonce = os.urandom(_NONCE_BYTES)
         sealed = self._first.seal.encrypt(nonce, plain, bound_to.encode())
         return self._first.id.encode() + b":" + nonce + sealed
 

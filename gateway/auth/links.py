@@ -7,8 +7,8 @@ expiry. Clients that drop Authorization on a redirect, an EventSource, a caller 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
+from functools import lru_cache
 
 from gateway.auth.keyring import Keyring
 
@@ -42,10 +42,11 @@ class Signer:
 
 
 def _mac(key: bytes, job_id: str, expiry: str) -> str:
-    digest = hmac.new(key, f"{job_id}.{expiry}".encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+    digest = hmac.digest(key, f"{job_id}.{expiry}".encode("utf-8", "surrogatepass"), "sha256")
     return base64.urlsafe_b64encode(digest[:_MAC_BYTES]).decode().rstrip("=")
 
 
+@lru_cache(maxsize=16)
 def _base36(number: int) -> str:
     digits = ""
     while number:

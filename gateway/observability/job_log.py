@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from gateway.core import events as e
 from gateway.core.delivery import Delivery
@@ -29,30 +30,20 @@ class Logger(Protocol):
 
 
 class JobLog:
-    """An observer of jobs and deliveries."""
+    """An observer of jobs and deliveries. `frequent` writes a job's line at level info, `logger` all others."""
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: Logger, frequent: Callable[[dict[str, Any]], None]) -> None:
         self._logger = logger
+        self._frequent = frequent
 
     def __call__(self, job: Job, event: e.Event) -> None:
         """Log `event`, which led to `job`."""
-        log = self._logger.info
         if isinstance(event, _ROUTINE):
-            log = self._logger.debug
+            self._logger.debug("job", **_fields(job, event))
         elif isinstance(event, _DOUBTFUL):
-            log = self._logger.warning
-        log(
-            "job",
-            what=type(event).__name__,
-            job=job.id,
-            route=job.route,
-            state=job.state.value,
-            upstream_mode=job.observed.value if job.observed else None,
-            why=job.message or job.progress.trouble,
-            upstream_calls=job.progress.attempts,
-            # Until it is answered, and where it never is, what was asked for is all that is known.
-            **({} if job.observed or not job.asked else {"asked": job.asked.value}),
-        )
+            self._logger.warning("job", **_fields(job, event))
+        else:
+            self._frequent(_fields(job, event))
 
     def delivered(self, delivery: Delivery) -> None:
         """Log an attempt at a delivery."""
@@ -68,3 +59,19 @@ class JobLog:
             error=last.error,
             took_ms=last.took,
         )
+
+
+def _fields(job: Job, event: e.Event) -> dict[str, Any]:
+    fields = {
+        "what": type(event).__name__,
+        "job": job.id,
+        "route": job.route,
+        "state": str(job.state),
+        "upstream_mode": None if job.observed is None else str(job.observed),
+        "why": job.message or job.progress.trouble,
+        "upstream_calls": job.progress.attempts,
+    }
+    if job.observed is None and job.asked is not None:
+        # Until it is answered, and where it never is, what was asked for is all that is known.
+        fields["asked"] = str(job.asked)
+    return fields

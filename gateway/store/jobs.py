@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from gateway.core.delivery import SPAN
-from gateway.core.ids import partition_of
 from gateway.core.job import Job, KeyScope
 from gateway.store.codec import decode_delivery, decode_job, encode
 from gateway.store.edge import readable, reads
@@ -14,6 +13,8 @@ from gateway.store.port import Created, Gone, Held, Holder, KeyTaken, NewJob, Sa
 from gateway.store.scripts import Script
 from gateway.store.verbs import Verbs, flag
 from gateway.store.wire.client import Argument, checked
+
+_SAVED = {each.value.encode(): each for each in Saved}
 
 
 class JobVerbs(Verbs):
@@ -38,13 +39,7 @@ class JobVerbs(Verbs):
     async def create(self, new: NewJob, follower: str, *, keep: int) -> Created | Held | KeyTaken:
         """See the port."""
         job = new.job
-        keys = [
-            self._keys.job(job.id),
-            self._keys.followed(partition_of(job.id), follower),
-            self._keys.tombstone(job.id),
-        ]
-        if job.key is not None:
-            keys.append(self._keys.idempotency(partition_of(job.id), job.key))
+        keys = self._keys.of_create(job.id, follower, job.key)
         arguments: list[Argument] = [
             job.id, encode(job), new.start, new.credential or b"", follower, new.operation, keep, job.fingerprint,
             new.key_keep or keep, flag(new.joins), self._keys.job_prefix(job.id),
@@ -103,22 +98,13 @@ class JobVerbs(Verbs):
         keys, arguments = self._save_call(save, follower)
         answer = await self._save(keys, arguments)
         if isinstance(answer, bytes):
-            return Saved(answer.decode())
+            return _SAVED[answer]
         # Unreadable ones are left to a replica that can read them, as anywhere.
         return SavedEnd(tuple(decode_delivery(record) for record in answer[1:] if reads(decode_delivery, record)))
 
     def _save_call(self, save: Save, follower: str) -> tuple[list[str], list[Argument]]:
         job, name = save.job, self._keys
-        partition, row = partition_of(job.id), name.job(job.id)
-        keys = [
-            row,
-            name.followed(partition, follower),
-            name.body(job.id),
-            name.tombstone(job.id),
-            name.watchers(job.id),
-            name.idempotency(partition, job.key) if job.key is not None else row,
-            name.deliveries(job.id),
-        ]
+        keys = name.of_save(job.id, follower, job.key)
         arguments: list[Argument] = [
             job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,
             flag(job.state.terminal), save.body or b"", save.tombstone, save.key_keep,

@@ -30,6 +30,33 @@ class Keys:
         """Return the same in the partition that an id begins with, which need not be read as a number for that."""
         return f"{self._prefix}:{{p{row_id[:2]}}}:{kind}:{name}"
 
+    def _begin(self, row_id: str) -> str:
+        return f"{self._prefix}:{{p{row_id[:2]}}}"
+
+    # Names are made some dozens of times a job, so those of the two scripts that every job needs are made together.
+
+    def of_create(self, job_id: str, follower: str, key: str | None) -> list[str]:
+        """What the creation of a job touches, in its script's order. `key`: its idempotency key."""
+        begin = self._begin(job_id)
+        names = [f"{begin}:job:{job_id}", f"{begin}:followed:{follower}", f"{begin}:tomb:{job_id}"]
+        if key is not None:
+            names.append(f"{begin}:key:{key}")
+        return names
+
+    def of_save(self, job_id: str, follower: str, key: str | None) -> list[str]:
+        """The same for a save; a job without an idempotency key has its own row's name in that one's place."""
+        begin = self._begin(job_id)
+        row = f"{begin}:job:{job_id}"
+        return [
+            row,
+            f"{begin}:followed:{follower}",
+            f"{begin}:body:{job_id}",
+            f"{begin}:tomb:{job_id}",
+            f"{begin}:watch:{job_id}",
+            row if key is None else f"{begin}:key:{key}",
+            f"{begin}:deliveries:{job_id}",
+        ]
+
     def job(self, job_id: str) -> str:
         """A hash: record, revision, follower, last operation, sealed start, sealed credential."""
         return self._row(job_id, "job", job_id)

@@ -17,8 +17,8 @@ def note(request: Request, *, job: Job | None = None, **fields: object) -> None:
         request.notes.update(
             job=job.id,
             route=job.route,
-            upstream_mode=job.observed.value if job.observed else None,
-            state=job.state.value,
+            upstream_mode=str(job.observed) if job.observed else None,
+            state=str(job.state),
             job_ms=job.finished - job.created if job.finished else None,
             upstream_calls=job.progress.attempts,
         )

@@ -19,6 +19,10 @@ class Lines:
     def __init__(self) -> None:
         self.kept: list[tuple[str, str, dict]] = []
 
+    def frequent(self, fields: dict) -> None:
+        """Keep a job's line at level info."""
+        self.kept.append(("info", "job", fields))
+
     def __getattr__(self, level: str):
         return lambda event, **fields: self.kept.append((level, event, fields))
 
@@ -32,7 +36,7 @@ LEVELS = {e.StillRunning: "debug", e.StartIntended: "debug"} | dict.fromkeys(
 def test_every_event_has_a_level(kind: type):
     """Routine is for whoever looks closely, doubt for somebody to look at, all else for the record."""
     lines, job = Lines(), in_state(State.RUNNING)
-    JobLog(lines)(job, EXAMPLES[kind])
+    JobLog(lines, lines.frequent)(job, EXAMPLES[kind])
     ((level, event, fields),) = lines.kept
     assert (level, event, fields["what"]) == (LEVELS.get(kind, "info"), "job", kind.__name__)
 
@@ -41,7 +45,7 @@ def test_a_line_says_where_the_job_stands():
     """Id, route, state, modes, calls, and why."""
     lines = Lines()
     job = apply(in_state(State.RUNNING), e.ReadFailed("502"), BORN + SECOND)
-    JobLog(lines)(job, e.ReadFailed("502"))
+    JobLog(lines, lines.frequent)(job, e.ReadFailed("502"))
     assert lines.kept == [
         (
             "info",
@@ -59,7 +63,9 @@ def test_a_delivery(status: int | None, level: str):
     """Each attempt is a line; one that did not deliver is somebody's business."""
     lines = Lines()
     attempt = Attempt(BORN, 12, status, None if status else "TimeoutError", "the receiver's words")
-    JobLog(lines).delivered(Delivery("03d", "03j", "https://caller.example/?token=1", BORN, BORN).after(attempt))
+    JobLog(lines, lines.frequent).delivered(
+        Delivery("03d", "03j", "https://caller.example/?token=1", BORN, BORN).after(attempt)
+    )
     ((told, event, fields),) = lines.kept
     assert (told, event) == (level, "callback")
     assert fields == {

@@ -32,6 +32,18 @@ def test_all_keys_of_a_job_share_a_slot(partition):
     assert len({key_slot(name.encode()) for name in names}) == 1
 
 
+@pytest.mark.parametrize("key", [None, "ab" * 32])
+def test_what_a_script_touches_has_the_names_that_it_has_elsewhere(key: str | None):
+    """They are made together, and read one by one."""
+    job_id = make_id(0x2A, secrets.token_bytes(16))
+    row, followed, tombstone = KEYS.job(job_id), KEYS.followed(0x2A, "replica"), KEYS.tombstone(job_id)
+    own = [] if key is None else [KEYS.idempotency(0x2A, key)]
+    assert KEYS.of_create(job_id, "replica", key) == [row, followed, tombstone, *own]
+    assert KEYS.of_save(job_id, "replica", key) == [
+        row, followed, KEYS.body(job_id), tombstone, KEYS.watchers(job_id), *(own or [row]), KEYS.deliveries(job_id),
+    ]  # fmt: skip
+
+
 def test_partitions_are_spread():
     """Partitions are not all in one slot."""
     slots = {key_slot(KEYS.followed(partition, "replica").encode()) for partition in range(PARTITIONS)}
