@@ -165,7 +165,7 @@ class Assembly:
             store=self.store,
             upstream=self.upstream,
             vault=self.vault,
-            policies=self.told,
+            policies=self.told if self._config.web.hook_secrets else self.policies,
             clock=self.clock,
             feed=self.feed,
             tasks=self.tasks,

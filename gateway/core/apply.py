@@ -32,8 +32,10 @@ def apply(job: Job, event: e.Event, now: int) -> Job:
     state = to if isinstance(to, State) else state_of(_outcome(event))
     if state is not job.state:
         changes |= {"state": state, "changed": now, "finished": now if state.terminal else None}
-    if any(name != "progress" and getattr(job, name) != value for name, value in changes.items()):
-        changes["revision"] = job.revision + 1
+    for name, value in changes.items():
+        if name != "progress" and getattr(job, name) != value:
+            changes["revision"] = job.revision + 1
+            break
     return msgspec.structs.replace(job, **changes) if changes else job
 
 

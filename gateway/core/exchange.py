@@ -77,9 +77,9 @@ class Answer(msgspec.Struct, frozen=True):
 
     def header(self, name: str) -> str | None:
         """Return the first value of `name` (any case), or None."""
-        wanted, length = name.lower(), len(name)
+        wanted = name.lower()
         for key, value in self.headers:
-            if len(key) == length and key.lower() == wanted:
+            if key == name or key.lower() == wanted:
                 return value
         return None
 

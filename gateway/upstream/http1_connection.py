@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NoReturn, cast
 
 import httptools
@@ -18,6 +19,13 @@ from gateway.core.exchange import Answer, Exchanged, Failure, Framing, Reason
 
 _JOIN_LIMIT = 64 * 1024
 """Bodies up to this size are copied behind the head, so that both leave in one system call."""
+
+
+@lru_cache(maxsize=1024)
+def _field_name(name: bytes) -> tuple[str, str]:
+    """Return a field's name as text, and in lower case: an upstream says the same few again and again."""
+    text = name.decode("latin-1")
+    return text, text.lower()
 
 
 class _Refused(Exception):  # noqa: N818 - control flow out of a parser callback, never seen outside this module
@@ -170,11 +178,12 @@ class Connection(asyncio.Protocol):
         if self._status:
             return  # a trailer: counted, not kept
         text = value.rstrip(b" \t").decode("latin-1")
-        if len(name) == 14 and name.lower() == b"content-length":
+        said, lowered = _field_name(name)
+        if lowered == "content-length":
             self._declared = int(text)  # llhttp has checked: digits only, one line only, 64 bits
-        elif len(name) == 17 and name.lower() == b"transfer-encoding":
+        elif lowered == "transfer-encoding":
             self._coded = text if self._coded is None else f"{self._coded}, {text}"
-        self._headers.append((name.decode("latin-1"), text))
+        self._headers.append((said, text))
 
     def on_headers_complete(self) -> None:
         """Decide how the body ends. RFC 9112 section 6.3."""

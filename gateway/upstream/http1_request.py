@@ -15,6 +15,9 @@ from gateway.core.exchange import Request
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REG_NAME = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%-]+")
 _IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%25[0-9A-Za-z._~-]+)?)\]")
+_URL = re.compile(r"(https?)://([!-\"$-.0->@-~]*)([!-\"$-~]*)(?:#[!-~]*)?", re.IGNORECASE | re.ASCII)
+"""Scheme, authority, and the rest of a URL in visible ASCII up to its fragment."""
+_NOT_VISIBLE = re.compile(r"[^!-~]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # RFC 9110 section 7.6.1, and what this client writes itself. `Trailer` goes because no trailers are ever sent.
@@ -67,21 +70,16 @@ def split_url(url: str) -> tuple[Origin, str, str]:
 
 
 def _split(url: str) -> tuple[Origin, str, str]:
-    if not (url.isascii() and url.isprintable()) or " " in url:
-        raise ValueError("the URL holds a space, a control character or non-ASCII text")
-    scheme, found, rest = url.partition("://")
-    scheme = scheme.lower()
-    if not found or scheme not in {"http", "https"}:
+    found = _URL.fullmatch(url)
+    if found is None:
+        if _NOT_VISIBLE.search(url):
+            raise ValueError("the URL holds a space, a control character or non-ASCII text")
         raise ValueError("the URL is not an absolute http or https URL")
-    rest = rest.partition("#")[0]
-    path, query = rest.find("/"), rest.find("?")
-    if path < 0 or 0 <= query < path:
+    scheme, authority, target = found.groups()
+    if not target.startswith("/"):
         # No path: RFC 9112 section 3.2.1 asks for "/" in its place.
-        authority, mark, tail = rest.partition("?")
-        target = f"/{mark}{tail}"
-    else:
-        authority, target = rest[:path], rest[path:]
-    return _origin(scheme, authority), authority, target
+        target = f"/{target}"
+    return _origin(scheme.lower(), authority), authority, target
 
 
 _known = lru_cache(maxsize=256)(_split)

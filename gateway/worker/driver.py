@@ -137,6 +137,8 @@ class Driver:
 
         `start`: what is sealed in `stored`, where it has just been made here.
         """
+        if (former := self._entries.get(stored.job.id)) is not None:
+            former.followed = False
         entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start)
         self._note(entry.job)
         self._feed.publish(stored.job)
@@ -248,7 +250,7 @@ class Driver:
 
     def _wake(self, entry: Entry) -> None:
         """Have the job planned anew now, even if it waits for an answer."""
-        if entry.step is None and self._follows(entry) and not self._stopping:
+        if entry.step is None and entry.followed and not self._stopping:
             self._schedule.drop(entry.job.id)
             self._spawn(entry)
         elif entry.step is not None and entry.may_give_up and not entry.given_up:
@@ -264,7 +266,7 @@ class Driver:
             due = self._clock.now() + _AFTER_DEFECT
         finally:
             entry.step = None
-        if due is not None and self._follows(entry) and not self._stopping:
+        if due is not None and entry.followed and not self._stopping:
             self._schedule.set(entry.job.id, due)
         # No step any more: while it saves, the job may go on.
         if entry.unsaved and entry.saving is None:
@@ -272,7 +274,7 @@ class Driver:
 
     async def _do_what_is_due(self, entry: Entry) -> int | None:
         """Return when to go on; None if there is nothing left to do."""
-        while self._follows(entry) and not self._stopping:
+        while entry.followed and not self._stopping:
             now, state, policy = self._clock.now(), entry.job.state, self._policies.policy(entry.job.route)
             action = plan(entry.job, policy, now)
             if action is None:
@@ -284,13 +286,10 @@ class Driver:
             told, entry.told = entry.told, False
             event = await self._perform(entry, action, policy)
             # A verdict or a cancel may have come meanwhile: then what was learned is of a job that is no more so.
-            if event is not None and self._follows(entry) and entry.job.state is state:
+            if event is not None and entry.job.state is state and entry.followed:
                 # The word may have come while the answer was on its way.
                 self._advance(entry, event, told=told or entry.told)
         return None
-
-    def _follows(self, entry: Entry) -> bool:
-        return self._entries.get(entry.job.id) is entry
 
     # Perform.
 
@@ -336,7 +335,7 @@ class Driver:
             return e.GaveUp(problem_outcome(InternalError("no key of the keyring opens the job's start")))
         self._advance(entry, e.StartIntended())
         await self._have_saved(entry)
-        if not self._follows(entry):
+        if not entry.followed:
             return None
         if entry.forgotten:
             # After a crash nobody would know that this start was sent.
@@ -464,7 +463,8 @@ class Driver:
             self._deliver(delivery, entry.follower)
 
     def _drop(self, entry: Entry) -> None:
-        if self._follows(entry):
+        if entry.followed:
+            entry.followed = False
             del self._entries[entry.job.id]
             self._held.drop(entry.job.id)
             self._by_key.pop((entry.job.upstream_key or "").lower(), None)

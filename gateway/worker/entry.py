@@ -17,6 +17,7 @@ class Entry:
         "body",
         "credential",
         "delivery",
+        "followed",
         "follower",
         "forgotten",
         "given_up",
@@ -45,6 +46,8 @@ class Entry:
         self.request = request
         """The same as it is sent, where the job was accepted here."""
         self.credential = stored.credential
+        self.followed = True
+        """This is what its follower has of the job; no longer once it is over, or another's."""
         self.follower = follower
         self.unsaved = False
         """Something has changed that the store does not have and ought to."""

@@ -108,7 +108,8 @@ class Learning:
 
     def policy(self, route: str) -> Policy:
         """See the port. A route that is new here is asked about, and its policy is as configured until that is told."""
-        return self._known(route).policy
+        known = self._routes.get(route)
+        return (self._new(route) if known is None else known).policy
 
     def ended(self, before: Job, after: Job, event: e.Event, told: bool) -> None:
         """Take note of what `event` made of a job, if it tells of the job's own end.
