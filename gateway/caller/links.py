@@ -19,10 +19,18 @@ class JobUrls(msgspec.Struct, frozen=True):
     """Whether there is a way to cancel the job, as it stands now."""
 
     def _url(self, suffix: str, query: str = "") -> str:
-        share, sig = f"share={self.share}" if self.share else "", f"sig={self.sig}" if self.sig else ""
-        parameters = "&".join(part for part in (query, share, sig) if part)
-        path = f"{self.origin}{PREFIX}{self.job_id}{suffix}"
-        return f"{path}?{parameters}" if parameters else path
+        return f"{self._begin}{suffix}{self._query(query)}"
+
+    @property
+    def _begin(self) -> str:
+        return f"{self.origin}{PREFIX}{self.job_id}"
+
+    def _query(self, query: str = "") -> str:
+        if self.share:
+            query = f"{query}&share={self.share}" if query else f"share={self.share}"
+        if self.sig:
+            query = f"{query}&sig={self.sig}" if query else f"sig={self.sig}"
+        return f"?{query}" if query else ""
 
     @property
     def monitor(self) -> str:
@@ -69,7 +77,10 @@ class JobUrls(msgspec.Struct, frozen=True):
     @property
     def link_header(self) -> str:
         """The Link field (RFC 8288) of every answer about the job."""
-        links = {"monitor": self.monitor, "result": self.result, "events": self.events}
-        if self.cancelable:
-            links["cancel"] = self.cancel
-        return ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())
+        begin, query = self._begin, self._query()
+        links = (
+            f'<{begin}{query}>; rel="monitor", '
+            f'<{begin}/result{query}>; rel="result", '
+            f'<{begin}/events{query}>; rel="events"'
+        )
+        return f'{links}, <{begin}/cancel{query}>; rel="cancel"' if self.cancelable else links

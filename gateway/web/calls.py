@@ -47,7 +47,7 @@ async def run(request: Request, destination: Destination) -> Answered:
     _check_method(request, destination)
     # Who calls matters to records only; without one, all that is needed is what goes upstream.
     caller = caller_of(request) if route.policy.track else None
-    bearer = bearer_for(request)
+    bearer = bearer_for(request) if caller is None else caller.bearer
     arguments = read_arguments(
         destination.method, destination.query, await read_body(request), request.headers.get("Content-Type")
     )

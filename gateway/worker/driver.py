@@ -382,7 +382,7 @@ class Driver:
     # Apply and save.
 
     def _advance(self, entry: Entry, event: e.Event, *, told: bool = False) -> None:
-        """Apply `event`. What it changed for good is `unsaved` until a save of it begins."""
+        """Apply `event`. What it changed for good is `unsaved` until the store has it."""
         before, now = entry.job, self._clock.now()
         job = entry.job = apply(before, event, now)
         self._observe(job, event)
@@ -444,9 +444,9 @@ class Driver:
     async def _save(self, entry: Entry) -> None:
         try:
             follows = await self._saver.catch_up(entry, self._publish_saved)
+            entry.unsaved = False
         finally:
             entry.saving = None
-            entry.unsaved = False
         if not follows:
             self._drop(entry)
             self._lost(entry.job.id)

@@ -19,18 +19,7 @@ from gateway.core.retention import kept_for
 from gateway.core.timing import poll_interval
 from gateway.store.port import Save, Stored
 from tests.core.strategies import in_state
-from tests.worker.doubles import (
-    ENDED,
-    FOLLOWED,
-    HOLD,
-    ME,
-    OK,
-    RUNNING,
-    START,
-    STATUS,
-    bench,
-    elapsed,
-)
+from tests.worker.doubles import ENDED, FOLLOWED, HOLD, ME, OK, RUNNING, START, STATUS, bench, elapsed
 
 pytestmark = pytest.mark.looptime
 
@@ -236,6 +225,24 @@ class TestAnswering:
                 release.set()
                 await asyncio.sleep(1)
                 assert topic.job.state is State.RUNNING
+
+    async def test_saving_holds_up_no_read_that_is_due(self):
+        """What the start led to is saved while its leg is read already."""
+        async with bench() as it:
+            start, answer = (asyncio.get_running_loop().create_future() for _ in range(2))
+            it.upstream.on_start, it.upstream.on_read = [start], [answer]
+            job_id = await it.followed()
+            await asyncio.sleep(1)
+            release = it.store.hang("save")
+            start.set_result(e.Followed(UpstreamMode.LONG_POLL, HOLD))
+            await asyncio.sleep(0.1)
+            assert len(it.upstream.reads) == 1
+            assert (await it.saved(job_id)).state is State.STARTING
+            release.set()
+            await asyncio.sleep(0.1)
+            assert (await it.saved(job_id)).state is State.RUNNING
+            answer.set_result(ENDED)
+            await it.until(job_id, State.SUCCEEDED)
 
     async def test_the_same_when_the_store_is_away(self):
         """An outage of an hour at the job's end loses nothing."""
