@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.core import events as e
 from gateway.core.delivery import Delivery
 from gateway.core.job import Job
+from gateway.observability.frequent import Frequent
 
 _ROUTINE = (e.StillRunning, e.StartIntended)
 _DOUBTFUL = (e.StartAmbiguous, e.Lost, e.VerdictMissed)
@@ -32,7 +32,7 @@ class Logger(Protocol):
 class JobLog:
     """An observer of jobs and deliveries. `frequent` writes a job's line at level info, `logger` all others."""
 
-    def __init__(self, logger: Logger, frequent: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, logger: Logger, frequent: Frequent) -> None:
         self._logger = logger
         self._frequent = frequent
 
@@ -42,7 +42,7 @@ class JobLog:
             self._logger.debug("job", **_fields(job, event))
         elif isinstance(event, _DOUBTFUL):
             self._logger.warning("job", **_fields(job, event))
-        else:
+        elif self._frequent.wanted:
             self._frequent(_fields(job, event))
 
     def delivered(self, delivery: Delivery) -> None:
@@ -61,8 +61,8 @@ class JobLog:
         )
 
 
-def _fields(job: Job, event: e.Event) -> dict[str, Any]:
-    fields = {
+def _fields(job: Job, event: e.Event) -> dict[str, object]:
+    fields: dict[str, object] = {
         "what": type(event).__name__,
         "job": job.id,
         "route": job.route,

@@ -225,6 +225,7 @@ class Driver:
     def _put_back(self, entry: Entry, follower: str) -> None:
         entry.follower = follower
         entry.job = entry.job.with_(revision=entry.job.revision + 1)
+        entry.unsaved = True
         self._begin_save(entry)
 
     async def stop(self, timeout: float) -> None:
@@ -390,7 +391,7 @@ class Driver:
             entry.body = event.outcome.body
         if job.start_answered:
             entry.start = entry.request = None
-        if self._follows(entry):  # A start may be answered when its job has long been another's.
+        if entry.followed:  # A start may be answered when its job has long been another's.
             self._note(job)
         if job.revision == before.revision:
             return  # Nothing durable has changed.
@@ -423,11 +424,13 @@ class Driver:
         return None
 
     async def _have_saved(self, entry: Entry) -> None:
-        """Wait until the store has what is new, however long that takes."""
-        if entry.saving is None:
-            await self._save_here(entry)
-        else:
-            await asyncio.wait({entry.saving})
+        """Wait until the store has what is new, however long that takes, or the job is another's."""
+        newest = entry.job.revision
+        while entry.followed and entry.saved.revision < newest:
+            if entry.saving is None:
+                await self._save_here(entry)
+            else:
+                await asyncio.wait({entry.saving})
 
     def _begin_save(self, entry: Entry) -> None:
         if entry.saving is None:
@@ -445,6 +448,10 @@ class Driver:
         try:
             follows = await self._saver.catch_up(entry, self._publish_saved)
             entry.unsaved = False
+        except Exception:
+            if entry.followed:  # Even if nothing more is to be done for the job: its next step saves it.
+                self._schedule.set(entry.job.id, self._clock.now() + _AFTER_DEFECT)
+            raise
         finally:
             entry.saving = None
         if not follows:

@@ -14,12 +14,13 @@ from tests.core.strategies import BORN, EXAMPLES, in_state
 
 
 class Lines:
-    """A logger that keeps its lines: level, event, fields."""
+    """A logger that keeps its lines: level, event, fields. Called, it is what writes a job's at level info."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, wanted: bool = True) -> None:
         self.kept: list[tuple[str, str, dict]] = []
+        self.wanted = wanted
 
-    def frequent(self, fields: dict) -> None:
+    def __call__(self, fields: dict) -> None:
         """Keep a job's line at level info."""
         self.kept.append(("info", "job", fields))
 
@@ -36,16 +37,24 @@ LEVELS = {e.StillRunning: "debug", e.StartIntended: "debug"} | dict.fromkeys(
 def test_every_event_has_a_level(kind: type):
     """Routine is for whoever looks closely, doubt for somebody to look at, all else for the record."""
     lines, job = Lines(), in_state(State.RUNNING)
-    JobLog(lines, lines.frequent)(job, EXAMPLES[kind])
+    JobLog(lines, lines)(job, EXAMPLES[kind])
     ((level, event, fields),) = lines.kept
     assert (level, event, fields["what"]) == (LEVELS.get(kind, "info"), "job", kind.__name__)
+
+
+def test_a_level_that_nobody_reads():
+    """Nothing is written where only warnings are, but the warnings."""
+    lines, job = Lines(wanted=False), in_state(State.RUNNING)
+    for kind in EXAMPLES:
+        JobLog(lines, lines)(job, EXAMPLES[kind])
+    assert {level for level, _, _ in lines.kept} == {"debug", "warning"}
 
 
 def test_a_line_says_where_the_job_stands():
     """Id, route, state, modes, calls, and why."""
     lines = Lines()
     job = apply(in_state(State.RUNNING), e.ReadFailed("502"), BORN + SECOND)
-    JobLog(lines, lines.frequent)(job, e.ReadFailed("502"))
+    JobLog(lines, lines)(job, e.ReadFailed("502"))
     assert lines.kept == [
         (
             "info",
@@ -63,9 +72,7 @@ def test_a_delivery(status: int | None, level: str):
     """Each attempt is a line; one that did not deliver is somebody's business."""
     lines = Lines()
     attempt = Attempt(BORN, 12, status, None if status else "TimeoutError", "the receiver's words")
-    JobLog(lines, lines.frequent).delivered(
-        Delivery("03d", "03j", "https://caller.example/?token=1", BORN, BORN).after(attempt)
-    )
+    JobLog(lines, lines).delivered(Delivery("03d", "03j", "https://caller.example/?token=1", BORN, BORN).after(attempt))
     ((told, event, fields),) = lines.kept
     assert (told, event) == (level, "callback")
     assert fields == {

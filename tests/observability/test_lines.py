@@ -98,7 +98,7 @@ def test_what_is_frequent_goes_the_way_of_all_lines():
     """The same processors, in the same order; and a test that captures them has it."""
     with capture_logs() as logs:
         Frequent("request")({"path": "/"})
-    assert logs == [{"event": "request", "path": "/", "level": "info", "log_level": "info"}]
+    assert logs == [{"event": "request", "path": "/", "log_level": "info"}]
 
 
 def test_what_is_frequent_is_wanted_or_not():

@@ -256,6 +256,23 @@ class TestAnswering:
             await asyncio.sleep(2)
             assert (await it.saved(job_id)).state is State.SUCCEEDED
 
+    async def test_a_defect_before_the_store_is_asked_ends_no_saving(self, monkeypatch):
+        """Nothing more is to be done for a job that has ended, and still it is saved, after a pause."""
+        async with bench() as it:
+            job_id, answer = await it.reading()
+
+            def defective(_job: object) -> object:
+                raise RuntimeError("sealing is broken")
+
+            monkeypatch.setattr(it.vault, "conceal", defective)
+            answer.set_result(ENDED)
+            await asyncio.sleep(12)
+            assert ((await it.saved(job_id)).state, len(it.driver)) == (State.RUNNING, 1)
+            monkeypatch.undo()
+            await asyncio.sleep(5)
+            assert ((await it.saved(job_id)).state, len(it.driver)) == (State.SUCCEEDED, 0)
+            assert {str(error) for error in it.failed} == {"sealing is broken"}
+
     @pytest.mark.parametrize(
         ("answer", "state"),
         [
@@ -302,6 +319,27 @@ class TestAnswering:
             assert it.upstream.reads[1].at - it.upstream.reads[0].at < 50
             release.set()
             await it.until(job_id, State.SUCCEEDED)
+
+    async def test_no_start_goes_out_on_the_save_of_another_change(self, monkeypatch):
+        """It waits for one that is under way, and sends nothing if its own intent is not saved after that."""
+        async with bench(start_retry=HOUR) as it:
+            refused = asyncio.get_running_loop().create_future()
+            it.upstream.on_start = [refused]
+            await it.followed()
+            await asyncio.sleep(1)
+            release = it.store.hang("save")
+            refused.set_result(e.StartRefused(Outcome(429, (), b""), frees_key=True))
+            await asyncio.sleep(8)
+            assert [job.state for job, event in it.seen if isinstance(event, e.StartIntended)] == [State.STARTING] * 2
+
+            def defective(_job: object) -> object:
+                raise RuntimeError("sealing is broken")
+
+            monkeypatch.setattr(it.vault, "conceal", defective)
+            release.set()
+            await asyncio.sleep(1)
+            assert (len(it.upstream.starts), len(it.driver)) == (1, 1)
+            monkeypatch.undo()
 
 
 class TestFencing:
