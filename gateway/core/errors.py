@@ -27,6 +27,7 @@ Problem
 │   ├── JobExpired            410  job-expired
 │   ├── BodyTooLarge          413  body-too-large
 │   ├── BodyTooSlow           408  body-too-slow
+│   ├── HeadTooSlow           408  head-too-slow
 │   ├── KeyReused             422  idempotency-key-reused
 │   └── HeadersTooLarge       431  headers-too-large
 ├── JobProblem                         the job is at fault, or time is
@@ -257,6 +258,12 @@ class BodyTooSlow(CallerProblem):
     """The body did not come in time."""
 
     status, code, title = 408, "body-too-slow", "The body did not come in time"
+
+
+class HeadTooSlow(CallerProblem):
+    """The head was begun and did not come to its end in time."""
+
+    status, code, title = 408, "head-too-slow", "The request's head did not come in time"
 
 
 class KeyReused(CallerProblem):

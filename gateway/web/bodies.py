@@ -30,6 +30,7 @@ async def read_body(request: Request) -> bytes:
             body = payload.read_nowait()
             _check(request, len(body))
             return body
+        _check(request, int(request.headers.get("Content-Length", "0")))  # The parser took it for a number.
         request.tell_to_continue()
         return await _gathered(request)
     except TimeoutError as error:

@@ -9,7 +9,6 @@ handler's task, and the answer is one write. It is the only place that touches w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import StreamReader, web
@@ -31,33 +30,41 @@ if TYPE_CHECKING:
 _READ_LIMIT = 256 * 1024
 """Bytes of a body that are read ahead of its handler; twice that stops the socket being read."""
 
-_MOST_WAITING = 4
-"""Requests read ahead of the one in hand (pipelining, RFC 9112 9.3.2). Each may hold a body, up to twice the above."""
+_MOST_BEHIND = 64 * 1024
+"""Bytes kept behind the request in hand (pipelining, RFC 9112 9.3.2); more stop the socket being read."""
 
 _LINGER = 10.0
 """Seconds for which a body that nobody wants is read: closed at once, its sender might never see the answer."""
 
-_HEAD_END = b"\r\n\r\n"
+_TOO_SLOW = 408
+_SHORT_LINGER = 1.0
+"""The same for a body that was waited for in vain."""
 
-_Item = tuple[RawRequestMessage | HttpProcessingError, StreamReader]
+_HEAD_END = b"\r\n\r\n"
 
 
 class Connection(BaseProtocol):
-    """A connection, one request in hand at a time. `server` says what handles it."""
+    """A connection, one request in hand at a time. `server` says what handles it.
 
-    __slots__ = ("_came", "_deaf", "_in_hand", "_local", "_peer", "_server", "_task", "_waiting")
+    The parser stops behind every request, and what follows is looked at once that one is answered: so it is answered
+    whatever follows, and nothing but what follows is refused for it.
+    """
+
+    __slots__ = ("_behind", "_came", "_deaf", "_in_hand", "_local", "_payload", "_peer", "_server", "_task")
 
     def __init__(self, server: Server) -> None:
         super().__init__(server.loop, None)
         self._parser: HttpRequestParser | None = None
         """Made when something comes: idle and blocked callers need none."""
         self._came = b""
-        """What came last, while a request is in hand."""
+        """What came last, as far as its place in the request in hand is known."""
+        self._behind = b""
+        """What came behind the request in hand; more of it may be with the parser."""
+        self._payload: StreamReader = EMPTY_PAYLOAD
+        """The body that is read, or was read last."""
         self._server = server
         self._in_hand: Request | None = None
         self._task: asyncio.Task[None] | None = None
-        self._waiting: list[_Item] | None = None
-        """Requests read behind the one in hand; None for none, as nearly always."""
         self._deaf = False
         """Nothing more is read: what came made no sense, or the connection ends with the answer."""
         self._peer: str | None = None
@@ -104,7 +111,7 @@ class Connection(BaseProtocol):
         """End: whoever is answered has gone."""
         super().connection_lost(exc)
         self._deaf = True
-        self._waiting = None
+        self._behind = b""
         self._server.lost(self)
         if self._in_hand is not None:
             self._in_hand.payload.set_exception(ConnectionResetError("the caller has gone"))
@@ -123,36 +130,50 @@ class Connection(BaseProtocol):
         """Close: who sends no more is taken to have gone, as by aiohttp itself."""
 
     def data_received(self, data: bytes) -> None:
-        """Read what came; begin with the first request that it completes the head of."""
+        """Read what came; begin with a request that it completes the head of."""
         if self._deaf:
             return
-        if self._parser is None:
-            self._parser = self._new_parser()
-        self._came = data or self._came  # Without any, the parser is asked for what it has kept.
-        items: Sequence[_Item]
-        try:
-            items, upgraded, _ = self._parser.feed_data(data)
-        except HttpProcessingError as error:
-            items, upgraded = ((error, EMPTY_PAYLOAD),), True
-            if self._in_hand is not None:
-                self._in_hand.payload.set_exception(web.RequestPayloadError(str(error)))
-        if upgraded:
-            # No protocol is switched to here. What follows might be meant for another: nobody reads it.
-            self._deaf = True
-        if data and not items:
-            self._came = b""  # Part of a request: what else is in it only the parser knows.
-        for item in items:
-            self._take(item)
-        if not self._buffer_paused and self._waiting is not None and len(self._waiting) >= _MOST_WAITING:
+        if self.busy and self._payload.is_eof():
+            self._hold(data)
+        else:
+            self._came = data or self._came  # Without any, the parser is asked for what it has kept.
+            self._read(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._behind += data
+        if len(self._behind) > _MOST_BEHIND and not self._buffer_paused:
             self._pause_reading_for_buffer()
 
-    def _take(self, item: _Item) -> None:
-        if not self.busy and not self._waiting:
-            self._begin(*item)
-        elif self._waiting is None:
-            self._waiting = [item]
+    def _read(self, data: bytes) -> None:
+        if self._parser is None:
+            self._parser = self._new_parser()
+        try:
+            messages, _, _ = self._parser.feed_data(data)
+        except HttpProcessingError as error:
+            self._misread(error)
+            return
+        if messages:
+            self._begin(*messages[0])
+        elif data:
+            self._came = b""  # Part of a request: what else is in it only the parser knows.
+            if not self.busy:
+                self._server.head_begun(self)
+
+    def _misread(self, error: HttpProcessingError) -> None:
+        """Read no more: where a request ends is not known."""
+        if self._payload.is_eof():
+            self._refuse(replies.unreadable())
         else:
-            self._waiting.append(item)
+            self._deaf = True
+            self._payload.set_exception(web.RequestPayloadError(str(error)))
+
+    def refuse_head(self) -> None:
+        """Have done with a caller that began a head and does not come to its end."""
+        self._refuse(replies.head_too_slow())
+
+    def _refuse(self, response: Response) -> None:
+        self._write(response, head_only=False, http10=False, keeps=False)
+        self._end()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Read on, where a body that nobody took had stopped it: aiohttp asks at the end of every body."""
@@ -162,17 +183,17 @@ class Connection(BaseProtocol):
     def resume_writing(self) -> None:
         """Go on: what was written has gone far enough."""
         super().resume_writing()
-        if self._in_hand is None and self._task is None:
+        if not (self.busy or self._deaf):
             self._next()
 
     # -- a request and its answer ----------------------------------------------------------------------------------
 
-    def _begin(self, message: RawRequestMessage | HttpProcessingError, payload: StreamReader) -> None:
-        if isinstance(message, HttpProcessingError):
-            self._write(replies.unreadable(), head_only=False, http10=False, keeps=False)
-            self._end()
-            return
+    def _begin(self, message: RawRequestMessage, payload: StreamReader) -> None:
+        self._payload = payload
         request = self._in_hand = Request(self, message, payload)
+        if message.upgrade and (message.method == "CONNECT" or not self._let_go(message.headers)):
+            # No protocol is switched to here. What follows might be meant for another: nobody reads it.
+            request.keeps = False
         self._server.taken(self)
         self._task = self._loop.create_task(self._server.handle(request))
 
@@ -193,12 +214,12 @@ class Connection(BaseProtocol):
         elif not isinstance(response, Sent):
             self._write(response, head_only=request.method == "HEAD", http10=request.http10, keeps=keeps)
         self._in_hand = self._task = None
-        self._came = b""
         self._server.ended(request, response.status)
-        if not whole and not unsent:
-            self._linger(request.payload, keeps=keeps)
+        if not (whole or unsent):
+            self._linger(request.payload, _LINGER if response.status != _TOO_SLOW else _SHORT_LINGER, keeps=keeps)
         elif keeps:
-            self._go_on()
+            self._take_back(request.headers)
+            self._next()
         else:
             self._end()
 
@@ -217,46 +238,55 @@ class Connection(BaseProtocol):
         if self.transport is not None:
             self.transport.write(encoded)
 
-    def _linger(self, payload: StreamReader, *, keeps: bool) -> None:
-        self._task = task = self._loop.create_task(_discard(payload))
+    def _linger(self, payload: StreamReader, seconds: float, *, keeps: bool) -> None:
+        self._task = task = self._loop.create_task(_discard(payload, seconds))
 
         def over(_task: asyncio.Task[None]) -> None:
             self._task = None
-            if keeps and payload.is_eof() and self.transport is not None:
-                self._go_on()
+            if keeps and payload.is_eof():
+                self._next()
             else:
                 self._end()
 
         task.add_done_callback(over)
 
-    def _go_on(self) -> None:
-        """Have done with a request that was read to its end."""
-        if self._parser is not None:
-            self._parser.message_consumed()
-        self._next()
+    def _take_back(self, fields: CIMultiDictProxy[str]) -> None:
+        """Take from the parser what came behind a request with these fields, where that is known."""
+        left = self._left(fields)
+        if left:
+            self._behind = self._came[-left:] + self._behind
+            self._parser = None
+
+    def _left(self, fields: CIMultiDictProxy[str]) -> int | None:
+        """Return how many bytes came behind the request in hand, of these fields; None where only the parser knows."""
+        # What begins in the middle of a head's end would have it found in a body.
+        head = -1 if self._came[:1] in {b"\r", b"\n"} else self._came.find(_HEAD_END)
+        length = fields.get("Content-Length", "0")
+        if head < 0 or not length.isdigit():
+            return None
+        return len(self._came) - head - len(_HEAD_END) - int(length)
 
     def _next(self) -> None:
-        """Go on with the request that was read behind the last one, if any."""
+        """Go on with what came behind the last request, if anything did."""
         if self._paused or self.transport is None:
             return  # The answers before have to leave first; `resume_writing` comes back here.
-        if waiting := self._waiting:
-            self._begin(*waiting.pop(0))  # Before more is read: that comes behind it.
-            if self._buffer_paused and not self._deaf and len(waiting) <= _MOST_WAITING // 2:
-                self._read_on()
-        elif self._deaf or self._server.closes:
-            self._end()
-        else:
-            self._server.idle(self)
-
-    def _read_on(self) -> None:
-        self.data_received(b"")  # The parser kept what it did not get to.
-        if self._waiting is None or len(self._waiting) < _MOST_WAITING:
+        behind, self._behind = self._behind, b""
+        self._came = behind if self._parser is None else b""  # What the parser has kept would come before it.
+        if behind or self._parser is not None:
+            self._read(behind)
+        if self._buffer_paused:
             self._resume_reading_for_buffer()
+        if self.busy:
+            return
+        if self._deaf or self._server.closes:
+            self._end()
+        elif not behind:
+            self._server.idle(self)
 
     def _end(self) -> None:
         """Close, once what was written has left."""
         self._deaf = True
-        self._waiting = None
+        self._behind = b""
         if self.transport is not None:
             self.transport.close()
 
@@ -275,16 +305,20 @@ class Connection(BaseProtocol):
             self.transport.abort()
 
     def slim(self, fields: CIMultiDictProxy[str]) -> None:
-        """Let go of the parser while the request in hand, with these fields, is being waited for.
+        """Let go of body and parser while the request in hand, with these fields, is being waited for.
 
-        It holds all of the request's head until another comes. That it has read nothing behind the request is certain
-        only where what came last is the request and no more.
+        The parser holds all of the request's head until another comes.
         """
-        # What begins in the middle of a head's end would have it found in a body.
-        head = -1 if self._came[:1] in {b"\r", b"\n"} else self._came.find(_HEAD_END)
-        length = fields.get("Content-Length", "0")
-        if head >= 0 and length.isdigit() and len(self._came) == head + len(_HEAD_END) + int(length):
-            self._parser, self._came = None, b""
+        self._payload = EMPTY_PAYLOAD
+        self._let_go(fields)
+
+    def _let_go(self, fields: CIMultiDictProxy[str]) -> bool:
+        """Let go of the parser, where it is certain that it has read nothing behind the request in hand."""
+        clean = self._left(fields) == 0
+        if clean:
+            self._parser = None
+        self._came = b""
+        return clean
 
     def _new_parser(self) -> HttpRequestParser:
         return HttpRequestParser(
@@ -292,7 +326,7 @@ class Connection(BaseProtocol):
             self._loop,
             _READ_LIMIT,
             payload_exception=web.RequestPayloadError,
-            max_msg_queue_size=_MOST_WAITING + 1,  # with the one in hand, so that what it keeps is asked for
+            max_msg_queue_size=1,  # It is never told that one was consumed: it stops behind each, and keeps the rest.
         )
 
     # -- a handler's side ------------------------------------------------------------------------------------------
@@ -327,9 +361,9 @@ class Connection(BaseProtocol):
         return self.transport
 
 
-async def _discard(payload: StreamReader) -> None:
+async def _discard(payload: StreamReader, seconds: float) -> None:
     try:
-        async with asyncio.timeout(_LINGER):
+        async with asyncio.timeout(seconds):
             while not payload.is_eof():
                 await payload.readany()
     except (TimeoutError, web.RequestPayloadError, ConnectionError):

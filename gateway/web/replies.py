@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.caller.links import JobUrls
 from gateway.core import problem_details
-from gateway.core.errors import BadRequest, Problem
+from gateway.core.errors import BadRequest, HeadTooSlow, Problem
 from gateway.core.exchange import BODILESS, Headers
 from gateway.core.job import Job, OutcomeHead
 from gateway.web.response import Response
@@ -52,3 +52,8 @@ def unreadable() -> Response:
     """Return the answer to what is no request: not what HTTP/1.1 asks for, or beyond what is read of it."""
     what = "this is no HTTP/1.1 request, or a line of its head is too long"
     return problem(BadRequest(what, headers=(_CLOSE,)))
+
+
+def head_too_slow() -> Response:
+    """Return the answer to who began a head and does not come to its end (RFC 9110 15.5.9)."""
+    return problem(HeadTooSlow(headers=(_CLOSE,)))

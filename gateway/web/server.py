@@ -11,10 +11,11 @@ from gateway.web.connection import Connection
 from gateway.web.front import Front
 from gateway.web.gateway import Gateway
 from gateway.web.log import log_access
+from gateway.web.patience import Patience
 from gateway.web.request import Request
 
-_SWEEPS = 8
-"""Looks at idle connections within the time that they are kept: so they are kept at most an eighth longer."""
+_HEAD = 8.0
+"""Seconds from a head's first byte to its last: who never comes to its end holds a connection as well."""
 
 
 class Server:
@@ -24,15 +25,13 @@ class Server:
         self.gateway = gateway
         self.handle = handle
         self.loop = asyncio.get_running_loop()
-        self._keep_alive = keep_alive
         self._logs = logs
         """Whether its requests are logged, and waited for by a replica that goes."""
         self._connections: set[Connection] = set()
         self._emptied = asyncio.Event()
         self._emptied.set()
-        self._idle: dict[Connection, float] = {}
-        """Since when, the longest first. One timer looks through them all, instead of one each."""
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._idle = Patience(self.loop, keep_alive, Connection.close)
+        self._heads = Patience(self.loop, _HEAD, Connection.refuse_head)
         self._closing = False
         self._log = Frequent("request")
 
@@ -59,17 +58,21 @@ class Server:
         self._connections.discard(connection)
         if not self._connections:
             self._emptied.set()
-        self._idle.pop(connection, None)
+        self.taken(connection)
 
     def idle(self, connection: Connection) -> None:
         """Take note of one that waits for a request."""
-        self._idle[connection] = self.loop.time()
-        if self._sweeper is None:
-            self._sweeper = self.loop.call_later(self._keep_alive / _SWEEPS, self._sweep)
+        self._idle.begin(connection)
+
+    def head_begun(self, connection: Connection) -> None:
+        """Take note of one on which part of a head has come."""
+        self._idle.end(connection)
+        self._heads.begin(connection)
 
     def taken(self, connection: Connection) -> None:
-        """Take note of one that has a request in hand."""
-        self._idle.pop(connection, None)
+        """Take note of one that waits for no head any more."""
+        if not self._idle.end(connection):
+            self._heads.end(connection)
 
     def began(self) -> None:
         """Take note of a request that is handled."""
@@ -87,22 +90,11 @@ class Server:
         """Let a handler finish what it may not leave halfway, though its caller has gone."""
         self.gateway.tasks.adopt(task)
 
-    def _sweep(self) -> None:
-        self._sweeper = None
-        oldest = self.loop.time() - self._keep_alive
-        for connection, since in [*self._idle.items()]:
-            if since > oldest:
-                break
-            del self._idle[connection]
-            connection.close()
-        if self._idle:
-            self._sweeper = self.loop.call_later(self._keep_alive / _SWEEPS, self._sweep)
-
     async def close(self, linger: float) -> None:
         """End all connections: idle ones now, busy ones as they answer, what is left after `linger` seconds."""
         self._closing = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._idle.close()
+        self._heads.close()
         for connection in [*self._connections]:
             connection.close()
         with contextlib.suppress(TimeoutError):

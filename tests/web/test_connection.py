@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import itertools
+import random
 import socket
 import types
 from collections.abc import AsyncIterator
@@ -49,6 +51,7 @@ class Handlers:
 
     async def echo(self, request: Request) -> Response:
         """Answer with the body."""
+        self.told.append("echo")
         return Response(200, (("X-Method", request.method),), await read_body(request))
 
     async def unread(self, _request: Request) -> Response:
@@ -59,8 +62,9 @@ class Handlers:
         """Answer, and want no more."""
         return Response(200, (), b"bye", close=True)
 
-    async def wait(self, _request: Request) -> Response:
+    async def wait(self, request: Request) -> Response:
         """Answer once it is time to."""
+        self.connection = request.connection
         self.entered.set()
         await self.go.wait()
         return Response(200, (), b"waited")
@@ -199,7 +203,7 @@ def test_aiohttp_is_the_one_that_this_was_written_for():
     inherited = ("pause_writing", "resume_writing", "resume_reading", "_drain_helper", "_pause_reading_for_buffer")
     assert all(inspect.isfunction(getattr(BaseProtocol, name)) for name in inherited)
     assert HttpRequestParser.__module__ == "aiohttp._http_parser"
-    assert all(hasattr(HttpRequestParser, name) for name in ("feed_data", "message_consumed"))
+    assert hasattr(HttpRequestParser, "feed_data")
     assert all(hasattr(StreamReader, name) for name in ("is_eof", "read_nowait", "readany", "set_exception"))
 
 
@@ -316,6 +320,130 @@ async def test_what_is_no_request(garbage: bytes):
         assert it.handlers.told == []
 
 
+@pytest.mark.parametrize("garbage", [b"garbage\r\n\r\n", b"\x00", b"GET / HTTP/1.1\r\nA B: c\r\n\r\n"])
+@pytest.mark.parametrize("pieces", [1, 2], ids=["whole", "in pieces"])
+@pytest.mark.parametrize("path", [b"echo", b"slim"])
+async def test_a_request_with_garbage_behind_it(path: bytes, pieces: int, garbage: bytes):
+    """Is handled, once, and answered; then the garbage is, and nothing after it is read."""
+    async with rig() as it:
+        it.handlers.go.set()
+        peer = await it.connect()
+        for piece in _cut(POST % (path, 3, b"one") + garbage + POST % (b"echo", 3, b"two"), 70 if pieces == 2 else 0):
+            peer.send(piece)
+            await asyncio.sleep(0.02)
+        assert (await peer.answer())[::2] == (200, b"one" if path == b"echo" else b"waited")
+        status, fields, _ = await peer.answer()
+        assert (status, fields["Content-Type"], fields["Connection"]) == (400, "application/problem+json", "close")
+        assert await peer.rest() == b""
+        assert it.handlers.told == ["echo"] * (path == b"echo")
+
+
+async def test_garbage_behind_requests_in_line():
+    """Is answered in its turn."""
+    async with rig() as it:
+        peer = await it.connect()
+        get = b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"
+        peer.send(get + POST % (b"echo", 3, b"two") + b"\xff\r\n\r\n" + get)
+        await it.handlers.entered.wait()
+        peer.send(b"more of it")
+        it.handlers.go.set()
+        assert [(await peer.answer())[0] for _ in range(3)] == [200, 200, 400]
+        assert await peer.rest() == b""
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_requests_cut_anywhere(seed: int):
+    """Are answered once each and in order, whatever is in their bodies, and however many come at once."""
+    dice = random.Random(seed)
+    bodies = [
+        dice.choice((b"", b"\r\n\r\n", POST % (b"echo", 2, b"no"), b"x" * dice.randrange(900))) for _ in range(30)
+    ]
+    paths = [dice.choice((b"echo", b"slimmed", b"unread")) for _ in bodies]
+    sent = b"".join(POST % (path, len(body), body) for path, body in zip(paths, bodies, strict=True)) + b"\0\r\n"
+    async with rig() as it, asyncio.timeout(10):
+        peer = await it.connect()
+        for piece in _cut(sent, *(dice.randrange(len(sent)) for _ in range(dice.randrange(60)))):
+            peer.send(piece)
+            await asyncio.sleep(dice.choice((0, 0, 0.001)))
+        for path, body in zip(paths, bodies, strict=True):
+            status, _, got = await peer.answer()
+            assert status == 200
+            assert got in {b"echo": {body}, b"slimmed": {body, b"held"}, b"unread": {b"no"}}[path]
+        assert (await peer.answer())[0] == 400
+        assert await peer.rest() == b""
+
+
+async def test_much_behind_a_request():
+    """Waits with its sender, until there is room for it."""
+    async with rig() as it, asyncio.timeout(10):
+        peer = await it.connect()
+        peer.send(POST % (b"wait", 0, b""))
+        await it.handlers.entered.wait()
+        peer.send(b"".join(POST % (b"echo", 900, b"x" * 900) for _ in range(300)))
+        while not it.handlers.connection._buffer_paused:  # noqa: ASYNC110 - nobody is told of it
+            await asyncio.sleep(0.01)
+        it.handlers.go.set()
+        assert [len((await peer.answer())[2]) for _ in range(301)] == [6, *[900] * 300]
+        await peer.close()
+
+
+def _cut(data: bytes, *places: int) -> list[bytes]:
+    marks = [0, *sorted(places), len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(marks) if a < b]
+
+
+_HALF = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", POST % (b"echo", 3, b"one")], ids=["first", "later"])
+@pytest.mark.parametrize("half", [b"\r\n", b"P", _HALF, _HALF + b"Content-Length: 1\r\n\r"])
+@pytest.mark.parametrize("together", [True, False], ids=["in one piece", "in pieces"])
+async def test_a_head_that_does_not_end(monkeypatch: pytest.MonkeyPatch, before: bytes, half: bytes, together: bool):
+    """408, though idle connections are kept for longer."""
+    monkeypatch.setattr("gateway.web.server._HEAD", 0.2)
+    async with rig() as it, asyncio.timeout(5):
+        peer = await it.connect()
+        for piece in (before + half,) if together else (before, half):
+            peer.send(piece)
+            await asyncio.sleep(0.02)
+        assert not before or (await peer.answer())[2] == b"one"
+        status, fields, _ = await peer.answer()
+        assert (status, fields["Content-Type"], fields["Connection"]) == (408, "application/problem+json", "close")
+        assert await peer.rest() == b""
+
+
+async def test_a_head_that_drips(monkeypatch: pytest.MonkeyPatch):
+    """408 after the same time, however steadily it comes."""
+    monkeypatch.setattr("gateway.web.server._HEAD", 0.3)
+    async with rig() as it, asyncio.timeout(5):
+        peer = await it.connect()
+        peer.send(_HALF)
+        answer = asyncio.ensure_future(peer.answer())
+        drops = 0
+        while not answer.done():
+            peer.send(b"X-A: b\r\n")
+            drops += 1
+            await asyncio.sleep(0.02)
+        assert ((await answer)[0], 5 < drops < 25) == (408, True)
+        await peer.close()
+
+
+async def test_a_head_that_ends_in_time(monkeypatch: pytest.MonkeyPatch):
+    """Leaves its request all the time that it needs, and its connection the time that idle ones have."""
+    monkeypatch.setattr("gateway.web.server._HEAD", 0.2)
+    async with rig() as it, asyncio.timeout(5):
+        peer = await it.connect()
+        for _ in range(2):
+            for piece in _cut(POST % (b"wait", 3, b"one"), 5, 70):
+                peer.send(piece)
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.4)
+            it.handlers.go.set()
+            assert (await peer.answer())[2] == b"waited"
+            await asyncio.sleep(0.4)
+        await peer.close()
+
+
 async def test_a_body_whose_framing_breaks():
     """400 to whoever reads it, and the end of the connection."""
     async with rig() as it:
@@ -339,10 +467,20 @@ async def test_a_body_that_is_too_large():
         assert await peer.rest() == b""
 
 
+async def test_a_body_that_says_it_is_too_large():
+    """413 at once, however little of it comes."""
+    async with rig() as it, asyncio.timeout(5):
+        peer = await it.connect()
+        peer.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % 2**63)
+        assert (await peer.answer())[0] == 413
+        await peer.close()
+
+
 async def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch):
     """408, however steadily it drips; one that comes fast enough has longer."""
     monkeypatch.setattr("gateway.web.bodies._PATIENCE", 0.2)
     monkeypatch.setattr("gateway.web.bodies._SLOWEST", 500)
+    monkeypatch.setattr("gateway.web.connection._SHORT_LINGER", 0.3)
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\n"
     async with rig() as it, asyncio.timeout(5):
         steady, drip = await it.connect(), await it.connect()
@@ -355,8 +493,9 @@ async def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch):
         assert (await steady.answer())[0] == 200
         status, fields, _ = await drip.answer()
         assert (status, fields["Connection"]) == (408, "close")
+        async with asyncio.timeout(1):
+            assert await drip.rest() == b""
         await steady.close()
-        await drip.close()
 
 
 async def test_a_body_that_nobody_reads():
@@ -418,14 +557,29 @@ async def test_who_keeps_the_connection(head: bytes, said: str | None):
 
 
 @pytest.mark.parametrize("upgrade", [b"websocket", b"h2c"])
-async def test_no_other_protocol_is_spoken(upgrade: bytes):
-    """The request is answered as if it had not asked."""
+@pytest.mark.parametrize("path", [b"echo", b"slimmed"])
+async def test_no_other_protocol_is_spoken(upgrade: bytes, path: bytes):
+    """The request is answered as if it had not asked, and so is the next."""
     async with rig() as it:
         peer = await it.connect()
-        peer.send(b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: " + upgrade + b"\r\n\r\n")
-        status, fields, _ = await peer.answer()
-        assert (status, "Upgrade" in fields) == (200, False)
+        fields = b"Host: x\r\nConnection: upgrade\r\nUpgrade: %b\r\nContent-Length: 3" % upgrade
+        for _ in range(2):
+            status, got, body = await peer.ask(b"POST /%b HTTP/1.1\r\n%b\r\n\r\none" % (path, fields))
+            assert (status, {"Upgrade", "Connection"} & got.keys(), body) == (200, set(), b"one")
         await peer.close()
+
+
+@pytest.mark.parametrize("asked", [b"GET /echo", b"CONNECT x:80"])
+async def test_what_follows_where_another_protocol_is_asked_for(asked: bytes):
+    """May be in that one: nobody reads it."""
+    async with rig() as it:
+        peer = await it.connect()
+        peer.send(
+            asked + b" HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" + POST % (b"echo", 0, b"")
+        )
+        assert (await peer.answer())[1]["Connection"] == "close"
+        assert await peer.rest() == b""
+        assert it.handlers.told == ["echo"]
 
 
 async def test_head_is_answered_with_a_head():
