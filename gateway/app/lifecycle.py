@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from gateway.app.assembly import Assembly, defect
-from gateway.app.stop import Stop
+from gateway.app.stop import ANSWER_LAST, HAND_OVER, Stop
 from gateway.app.stores import keyring_of, opened, own_server
 from gateway.auth.keyring import KeyringError
 from gateway.config import Config
@@ -22,12 +22,6 @@ from gateway.web.servers import Ports, serving
 from gateway.web.settings import Address
 from gateway.worker.feed import Feed
 from gateway.worker.tasks import Tasks
-
-_ANSWER_LAST = 3.0
-"""Seconds of the drain kept for answers that are given because the replica goes."""
-
-_HAND_OVER = 10.0
-"""Seconds after the drain for starts that are unanswered still: one that is cut off leaves its job in doubt."""
 
 _log = structlog.get_logger("gateway")
 
@@ -95,17 +89,17 @@ async def _drain(gateway: Gateway, feed: Feed) -> None:
     _log.info("draining", seconds=settings.drain / 1000, following=len(gateway.driver))
     if drain.leaving:
         await drain.pause(min(settings.drain_notice / 1000, drain.left))
-    await drain.idle(max(0.0, drain.left - _ANSWER_LAST))
+    await drain.idle(max(0.0, drain.left - ANSWER_LAST))
     # Even if nobody waits: whoever comes before the ports are closed must not be left waiting behind them.
     drain.hurry = True
     feed.wake_all()
-    await drain.idle(_ANSWER_LAST)
+    await drain.idle(ANSWER_LAST)
 
 
 async def _stop(parts: Assembly) -> None:
     """Follow nothing any more, whatever the reason for leaving, and let others follow it at once."""
     parts.deliveries.stop()
-    await parts.gateway.driver.stop(parts.drain.left + _HAND_OVER)
+    await parts.gateway.driver.stop(parts.drain.left + HAND_OVER)
     with contextlib.suppress(StoreDown):
         await parts.gateway.leases.leave()
 

@@ -1,9 +1,24 @@
-"""The wish that a gateway stop, and the second one, that it hurry."""
+"""The wish that a gateway stop, the second one, that it hurry, and how long it may take at most."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+
+ANSWER_LAST = 3.0
+"""Seconds of the drain kept for answers that are given because the replica goes; it has as many if it drains less."""
+
+HAND_OVER = 10.0
+"""Seconds after the drain for starts that are unanswered still: one that is cut off leaves its job in doubt."""
+
+_CLOSE = 5.0
+"""Seconds after that for last answers to leave, and the lease to end. Who stops a gateway is told to wait 15 s longer
+than it drains (docs/deployment.md)."""
+
+
+def stops_within(drain: float) -> float:
+    """Return the seconds after which a gateway that was to stop, and to drain so many, must be stuck if it is there."""
+    return max(drain, ANSWER_LAST) + HAND_OVER + _CLOSE
 
 
 class Stop:

@@ -60,6 +60,7 @@ def serve(
 ) -> None:
     """Run the gateway."""
     with uncollected():
+        from gateway.app.workers.cpus import usable_cpus
         from gateway.config import ConfigError, Overrides, from_flags, load
         from gateway.observability.logs import configure
 
@@ -81,18 +82,17 @@ def serve(
         settings = read()
     except ConfigError as error:
         fail(str(error))
-    configure(settings.log)
-    run(_serve(settings, read))
+    count = settings.workers or usable_cpus()
+    configure(settings.log, parent=count > 1)
+    run(_serve(settings, count, read))
 
 
-async def _serve(settings: Config, reread: Callable[[], Config]) -> None:
+async def _serve(settings: Config, count: int, reread: Callable[[], Config]) -> None:
     from gateway.app.failures import CANNOT_SERVE, line
     from gateway.app.stop import Stop
-    from gateway.app.workers.cpus import usable_cpus
 
     stop = Stop()
     on_stop(stop.wish)
-    count = settings.workers or usable_cpus()
     try:
         if count == 1:
             with uncollected():

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import select
+import stat
 from collections.abc import Iterator
 from typing import Any, TextIO
+
+WHOLE = max(select.PIPE_BUF, 4096)
+"""Bytes that a pipe takes in one piece, whoever else writes to it (pipe(7); macOS promises no more than 512)."""
+
+
+def is_file(stream: TextIO) -> bool:
+    """Whether it is a regular file: then one write is whole, however long, whoever else writes to it.
+
+    Processes that have inherited it share its offset, which the kernel moves under a lock (write(2), since Linux 3.14).
+    """
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # it has no file descriptor, or is closed
+        return False
 
 
 class Lines:
     """A logger's last step, as structlog wants it. Called, it is its own factory.
 
     A line is written at the end of the turn that it is logged in, at once where no loop runs; so a process that is
-    killed loses the lines of one turn at most. Where other processes write to the same stream (`shared`), a write is no
-    longer than a pipe takes in one piece (PIPE_BUF, pipe(7)); only a line that is longer by itself may be torn.
+    killed loses the lines of one turn at most. Where other processes write to the same pipe (`shared`), a write is no
+    longer than it takes in one piece; only a line that is longer by itself may be torn.
     """
 
     def __init__(self, stream: TextIO, *, shared: bool = False) -> None:
@@ -54,12 +70,12 @@ class Lines:
 def _portions(lines: list[str]) -> Iterator[list[str]]:
     """Give `lines` in portions that a pipe takes in one piece."""
     portion: list[str] = []
-    room = select.PIPE_BUF
+    room = WHOLE
     for line in lines:
         size = len(line.encode()) + 1
         if size > room and portion:
             yield portion
-            portion, room = [], select.PIPE_BUF
+            portion, room = [], WHOLE
         portion.append(line)
         room -= size
     yield portion

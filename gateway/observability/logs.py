@@ -11,15 +11,20 @@ from functools import lru_cache
 import msgspec
 import structlog
 
-from gateway.observability.lines import Lines
+from gateway.observability.lines import WHOLE, Lines, is_file
 from gateway.observability.secrets import is_plain, is_suspect, without_secrets
 from gateway.observability.settings import LogSettings
+
+_CUT = " [cut] "
 
 _encoder = msgspec.json.Encoder()
 
 
-def configure(settings: LogSettings, *, worker: int | None = None) -> None:
-    """Set structlog up, and send what libraries log the same way. Each line says which `worker` it is of, if any."""
+def configure(settings: LogSettings, *, worker: int | None = None, parent: bool = False) -> None:
+    """Set structlog up, and send what libraries log the same way. Each line says which `worker` it is of, if any.
+
+    `parent`: of workers, that is; it writes where they do, and may be configured anew.
+    """
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
@@ -28,16 +33,18 @@ def configure(settings: LogSettings, *, worker: int | None = None) -> None:
     ]
     if worker is not None:
         shared.append(_of(worker))
+    shares = (parent or worker is not None) and not is_file(sys.stderr)
     # Tracebacks are rendered before secrets are taken out, so that they are searched too.
     last: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
-        *([_clean_line] if as_json else [without_secrets, _console()]),
+        *([_short_line if shares else _clean_line] if as_json else [without_secrets, _console()]),
     ]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=Lines(sys.stderr, shared=worker is not None),
-        cache_logger_on_first_use=True,
+        logger_factory=Lines(sys.stderr, shared=shares),
+        # A logger that is kept goes on as it was configured when it was first used.
+        cache_logger_on_first_use=not parent,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -81,6 +88,22 @@ def _clean_line(log: object, level: str, event: structlog.typing.EventDict) -> s
         if "\\" not in line and not is_suspect(line):
             return line
     return _line(log, level, without_secrets(log, level, event))
+
+
+def _short_line(log: object, level: str, event: structlog.typing.EventDict) -> str:
+    """Return a line without secrets that is written in one piece: where it is too long, its longest texts are cut."""
+    line = _clean_line(log, level, event)
+    if len(line) < WHOLE:
+        return line
+    event = without_secrets(log, level, event)
+    while (excess := len(line) + len("\n") - WHOLE) > 0:
+        name, text = max(((name, str(value)) for name, value in event.items()), key=lambda each: len(each[1]))
+        if text == _CUT:
+            break  # It is long for its many fields.
+        half = max(0, len(text) - excess - len(_CUT)) // 2
+        event[name] = text[:half] + _CUT + text[len(text) - half :]
+        line = _line(log, level, event)
+    return line
 
 
 def _line(_log: object, _level: str, event: structlog.typing.EventDict) -> str:

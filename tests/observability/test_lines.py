@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
@@ -110,3 +117,61 @@ def test_what_is_frequent_is_wanted_or_not():
             assert Frequent("request").wanted is wanted
     finally:
         structlog.configure(**before)
+
+
+WRITER = """
+import sys, structlog
+from gateway.observability.logs import configure
+from gateway.observability.settings import LogSettings
+configure(LogSettings(format="json"), worker=int(sys.argv[1]))
+for n in range(150):
+    structlog.get_logger("x").info("long", text="ä " * 8000, n=n, error='"' * 9000)
+    structlog.get_logger("x").info("short", n=n)
+"""
+"""A process that logs, among short ones, lines that are longer than all that a pipe holds."""
+
+
+async def writers(out: int) -> list[int | None]:
+    """Have three of them write to the same file descriptor, and close it here; return how they end."""
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", WRITER, str(number)), stderr=out, env={**os.environ, "PYTHONPATH": "."}
+        )
+        for number in range(3)
+    ]
+    os.close(out)
+    return [await each.wait() for each in processes]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+async def test_long_lines_of_several_processes_are_not_torn(kind: str):
+    """Over a pipe, or a socket as journald has it, whose reader is slow; they lose the middles of their texts."""
+    if kind == "pipe":
+        reading, writing = os.pipe()
+    else:
+        reading, writing = (each.detach() for each in socket.socketpair())
+    task = asyncio.get_running_loop().create_task(writers(writing))
+    written = b"".join([part async for part in _slowly(reading)])
+    assert await task == [0, 0, 0]
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert len(lines) == 3 * 150 * 2
+    for line in lines:
+        if line["event"] == "long":
+            assert "[cut]" in line["text"]
+            assert "[cut]" in line["error"]
+
+
+async def _slowly(reading: int) -> AsyncIterator[bytes]:
+    with os.fdopen(reading, "rb", buffering=0) as stream:
+        while part := await asyncio.to_thread(stream.read, 1000):
+            yield part
+
+
+@pytest.mark.parametrize("flags", [0, os.O_APPEND], ids=["shared offset", "appended to"])
+async def test_long_lines_in_a_file_are_whole(tmp_path: Path, flags: int):
+    """One write is one line there, however long, so that nothing is cut."""
+    path = tmp_path / "log"
+    assert await writers(os.open(path, os.O_WRONLY | os.O_CREAT | flags)) == [0, 0, 0]
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert len(lines) == 3 * 150 * 2
+    assert all(len(line["text"]) == 16_000 for line in lines if line["event"] == "long")

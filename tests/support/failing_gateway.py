@@ -199,6 +199,20 @@ def later_version(_: str) -> None:
     jobs.encode = encode
 
 
+def pings(every: str) -> None:
+    """A parent pings its workers more often, each so many seconds, and so knows sooner that one is stuck."""
+    from gateway.app.workers import worker
+
+    worker._PING_EVERY = float(every)
+
+
+def impatient(within: str) -> None:
+    """A parent has little patience with workers that are to go: so many seconds, however long they may drain."""
+    from gateway.app.workers import worker
+
+    worker.stops_within = lambda _drain: float(within)
+
+
 FLAWS: dict[str, Callable[[str], None]] = {
     "no-fence": no_fence,
     "no-intent": no_intent,
@@ -206,6 +220,8 @@ FLAWS: dict[str, Callable[[str], None]] = {
     "start-twice": start_twice,
     "wall-clock": wall_clock,
     "later-version": later_version,
+    "pings": pings,
+    "impatient": impatient,
 }
 
 

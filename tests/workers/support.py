@@ -53,14 +53,17 @@ class Workers:
 
 @contextlib.asynccontextmanager
 async def two_workers(
-    directory: Path, *, configuration: str = "", simulator: Settings | None = None, count: int = 2
+    directory: Path, *, configuration: str = "", simulator: Settings | None = None, count: int = 2, **settings: Any
 ) -> AsyncIterator[Workers]:
-    """Run a gateway with two workers over an embedded store; `configuration` is more of its file, `gateway.yaml`."""
+    """Run a gateway with two workers over an embedded store; `configuration` is more of its file, `gateway.yaml`.
+
+    `settings` as for `GatewayProcess.start`.
+    """
     async with simulated(simulator) as (running, origin):
         upstream_url = origin + BASE_PATH
         write(directory, upstream_url, configuration)
         gateway = await GatewayProcess.serve(
-            upstream_url, directory / "data", str(directory / "gateway.yaml"), "--workers", str(count)
+            upstream_url, directory / "data", str(directory / "gateway.yaml"), "--workers", str(count), **settings
         )
         try:
             async with aiohttp.ClientSession(

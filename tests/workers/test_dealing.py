@@ -7,16 +7,17 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import uvloop
 
 from gateway.app.workers.binding import address_of, bind
 from gateway.app.workers.channel import Channel
 from gateway.app.workers.dealer import Dealer
-from gateway.app.workers.inbox import Inbox
+from gateway.app.workers.inbox import Connection, Inbox
 from gateway.web.settings import Address, WebSettings
 from gateway.worker.tasks import Tasks
 
@@ -77,9 +78,10 @@ async def worker(table: Table, name: str, *, takes: bool = True) -> AsyncIterato
         table.dealer.add(channel)
         yield channel
         table.dealer.remove(channel)
+        if takes:
+            await inbox.emptied(5)
     if not takes:
         inbox._socket.close()
-    await inbox.emptied(5)
     os.close(inbox._telling)
     channel.close()
 
@@ -168,6 +170,32 @@ async def test_connections_wait_for_a_worker(table: Table):
             assert {await task for task in waiting} == {"late data"}
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("who", ["caller", "worker"])
+def test_the_end_of_a_connection_is_told(loop: Callable[[], asyncio.AbstractEventLoop], who: str):
+    """Once, on any event loop, whoever ends it."""
+    ended: list[int] = []
+
+    async def end() -> None:
+        here, there = socket.socketpair()
+        connection = Connection(fileno=there.detach())
+        connection.setblocking(False)
+        connection.ended = lambda: ended.append(connection.fileno())
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(asyncio.Protocol, connection)
+        assert ended == []
+        if who == "worker":
+            transport.close()
+        with here:
+            here.shutdown(socket.SHUT_RDWR)
+        while not ended:  # noqa: ASYNC110 - what tells of it is what is tested
+            await asyncio.sleep(0.001)
+        transport.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(asyncio.wait_for(end(), 5))
+    assert ended == [-1]
+
+
 async def test_a_dead_worker_gets_nothing(table: Table):
     """Though nobody has said that it is dead: giving fails, and the next one gets the connection."""
     async with worker(table, "alive") as alive:
@@ -197,11 +225,32 @@ async def test_what_was_given_before_the_end_is_served(table: Table):
         with socket.socket() as another:
             assert not channel.give("data", another)
         assert channel.gone
-    await inbox.emptied(5)
-    assert channel.open() == 0
+    while channel.open():  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.001)
     await tasks.close()
     os.close(inbox._telling)
     channel.close()
+
+
+async def test_what_was_given_is_waited_for(table: Table):
+    """Though the worker has not come to take it: who says hello to one that goes is answered."""
+    async with contextlib.AsyncExitStack() as stack:
+        channel, tasks = Channel(), Tasks(lambda error: None)
+        inbox = Inbox(*(os.dup(fd) for fd in channel.inherited), {}, tasks)
+        channel.inherit()
+        stack.callback(channel.close)
+        stack.callback(os.close, inbox._telling)
+        stack.push_async_callback(tasks.close)
+        await stack.enter_async_context(inbox.ports({"data": lambda: Named("last")}))
+        here, there = socket.socketpair()
+        assert channel.give("data", there)
+        there.close()
+        emptied = asyncio.get_running_loop().create_task(inbox.emptied(5))
+        await asyncio.sleep(0.05)
+        assert not emptied.done()
+        here.close()
+        await emptied
+        assert channel.open() == 0
 
 
 async def test_no_room_in_a_worker(table: Table, monkeypatch: pytest.MonkeyPatch):

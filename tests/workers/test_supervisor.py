@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
@@ -52,8 +53,9 @@ class MadeUpWorker:
         if not self._code.done():
             self._code.set_result(code)
 
-    async def ended(self) -> int:
+    async def ended(self, leaving: Callable[[], None] = lambda: None) -> int:
         """Wait for its end."""
+        self.leaving = leaving
         return await asyncio.shield(self._code)
 
     async def gone(self) -> None:
@@ -164,6 +166,43 @@ async def test_a_death():
         assert scene.serving() == [(1, "old"), (2, "old")]
         assert scene.buried == scene.spawned[:1]
         assert scene.spawned[1].orders == []
+
+
+async def test_one_who_leaves():
+    """It gets no more connections, and while it drains another has its place; its end is nothing to tell of."""
+    async with Scene() as scene:
+        leaving = scene.spawned[0]
+        leaving.leaving()
+        leaving.leaving()
+        assert scene.serving() == [(2, "old")]
+        assert leaving.orders == ["retire"]
+        await asyncio.sleep(1.1)
+        assert scene.serving() == [(1, "old"), (2, "old")]
+        await asyncio.sleep(2)
+        assert scene.serving() == [(1, "old"), (2, "old")]
+        assert len(scene.spawned) == 3
+    assert not scene.buried
+
+
+async def test_one_who_leaves_amid_a_stop():
+    """It is dealt to until the ports are closed, as all are, and nobody comes in its place."""
+    async with Scene() as scene:
+        scene.stop.wish()
+        await asyncio.sleep(0.1)
+        scene.spawned[0].leaving()
+        assert scene.serving() == [(1, "old"), (2, "old")]
+    assert len(scene.spawned) == 2
+
+
+async def test_one_who_leaves_after_its_successor_came():
+    """A reload has retired it already."""
+    async with Scene() as scene:
+        scene.supervisor.reload("new")  # type: ignore[arg-type]
+        await asyncio.sleep(1.5)
+        scene.spawned[0].leaving()
+        await asyncio.sleep(10)
+        assert scene.serving() == [(1, "new"), (2, "new")]
+        assert len(scene.spawned) == 4
 
 
 async def test_one_who_dies_again_and_again():

@@ -7,6 +7,8 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -29,10 +31,11 @@ _log = structlog.get_logger("gateway")
 
 
 class Orders(asyncio.Protocol):
-    """What the parent says over standard input; its end is the parent's."""
+    """What the parent says over standard input; its end is the parent's. `report` tells the parent something."""
 
-    def __init__(self, drain: Drain) -> None:
+    def __init__(self, drain: Drain, report: Callable[[Report], None]) -> None:
         self._drain = drain
+        self._report = report
         self._said = bytearray()
         self.errand: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.leave = asyncio.Event()
@@ -47,6 +50,8 @@ class Orders(asyncio.Protocol):
     def _take(self, said: bytes) -> None:
         if not self.errand.done():
             self.errand.set_result(said)
+        elif said == b"ping":
+            self._report(Report(pong=True))
         elif said == b"hasten":
             self._drain.hasten()
         else:
@@ -65,32 +70,33 @@ class Orders(asyncio.Protocol):
 async def work(reports: int) -> int:
     """Serve until told to go; return the exit status."""
     drain, loop = Drain(), asyncio.get_running_loop()
-    orders = Orders(drain)
+    report = partial(_report, reports)
+    orders = Orders(drain, report)
     transport, _ = await loop.connect_read_pipe(lambda: orders, sys.stdin)
-    loop.add_signal_handler(signal.SIGTERM, orders.leave.set)
+    loop.add_signal_handler(signal.SIGTERM, report, Report(leaving=True))
     with contextlib.closing(transport):
         errand = Errand.read(await orders.errand)
         if errand.parent is not None:
             die_with_parent(errand.parent)
         configure(errand.config.log, worker=errand.number)
         try:
-            await _serve(errand, orders, drain, reports)
+            await _serve(errand, orders, drain, report)
         except CANNOT_SERVE as error:
-            _report(reports, Report(failed=line(error)))
+            report(Report(failed=line(error)))
             return 1
     return 0
 
 
-async def _serve(errand: Errand, orders: Orders, drain: Drain, reports: int) -> None:
+async def _serve(errand: Errand, orders: Orders, drain: Drain, report: Callable[[Report], None]) -> None:
     config, tasks = errand.config, Tasks(defect)
     inbox = Inbox(*errand.channel, errand.addresses, tasks)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(tasks.close)
         await stack.enter_async_context(
-            running(config, ports=inbox.ports, drain=drain, named=lambda name: _report(reports, Report(named=name)))
+            running(config, ports=inbox.ports, drain=drain, named=lambda name: report(Report(named=name)))
         )
         collect_seldom()
-        _report(reports, Report(serving=True))
+        report(Report(serving=True))
         await orders.leave.wait()
         if drain.replaced:
             drain.begin(config.web.drain / 1000)

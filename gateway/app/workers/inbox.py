@@ -21,16 +21,25 @@ _log = structlog.get_logger("gateway")
 
 
 class Connection(socket.socket):
-    """A caller's connection that says when it is closed, which event loops do once they are done with it."""
+    """A caller's connection. It says when the event loop is done with it: asyncio closes it, uvloop detaches it."""
 
-    closed: Callable[[], None] | None = None
+    ended: Callable[[], None] | None = None
 
     def close(self) -> None:
         """Close it."""
         super().close()
-        closed, self.closed = self.closed, None
-        if closed is not None:
-            closed()
+        self._end()
+
+    def detach(self) -> int:
+        """Leave it to whoever closes its file descriptor, which is returned."""
+        descriptor = super().detach()
+        self._end()
+        return descriptor
+
+    def _end(self) -> None:
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
 
 
 class Inbox:
@@ -66,7 +75,8 @@ class Inbox:
             self._socket.close()
 
     async def emptied(self, timeout: float) -> None:
-        """Wait until no connection is open, for `timeout` seconds at most."""
+        """Wait until no connection is open, for `timeout` seconds at most; of those given so far none is left out."""
+        self._take()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._empty.wait()
@@ -86,7 +96,7 @@ class Inbox:
                 continue
             connection = Connection(fileno=descriptors[0])
             connection.setblocking(False)
-            connection.closed = self._ended
+            connection.ended = self._ended
             self._open += 1
             self._empty.clear()
             self._tasks.spawn(_serve(self._protocols[PORTS[named[0]]], connection), name="connection")

@@ -123,7 +123,7 @@ class _Reloading:
         if changed := [name for name, value in _fixed(config).items() if value != self._fixed[name]]:
             _log.error("reload refused", error=f"only a restart can change {', '.join(changed)}")
             return
-        configure(config.log)
+        configure(config.log, parent=True)
         _log.info("reloading")
         self._reload(config)
 

@@ -151,7 +151,7 @@ class Supervisor:
 
     async def _attend(self, place: _Place, worker: Worker) -> None:
         """See a worker to its end, and have another in its place where it should not have ended."""
-        code = await worker.ended()
+        code = await worker.ended(leaving=lambda: self._relieve(place, worker))
         self._alive.discard(worker)
         self._dealer.remove(worker.channel)
         worker.channel.close()
@@ -164,6 +164,18 @@ class Supervisor:
             self._fill(place)
         if code != 0:  # one that ended well has said so in the store itself
             await self._bury(worker)
+
+    def _relieve(self, place: _Place, worker: Worker) -> None:
+        """Retire a worker that somebody has told to go, and have another in its place."""
+        if place.worker is worker and not self._stopping:
+            place.worker = None
+            self._retire(worker)
+            self._fill(place)
+
+    def _retire(self, worker: Worker) -> None:
+        _log.info("worker retires", worker=worker.number, pid=worker.pid)
+        self._dealer.remove(worker.channel)  # first: what was given before the order comes to it before the order
+        worker.tell("retire")
 
     def _fill(self, place: _Place) -> None:
         place.filling = self._group.create_task(self._filled(place), name=f"place {place.number}")
@@ -192,6 +204,5 @@ class Supervisor:
         place.deaths = 0
         self._install(place, successor)
         if former is not None:
-            self._dealer.remove(former.channel)
-            former.tell("retire")
+            self._retire(former)
             await former.gone()
