@@ -65,12 +65,14 @@ def _in_doubt(job: Job, event: e.StartAmbiguous | e.Lost, now: int) -> Changes:
 
 
 def _followed(job: Job, event: e.Followed, now: int) -> Changes:
-    # As a verdict on an `unknown` job it begins anew, except for when the job was started.
+    # As a verdict on an `unknown` job it begins anew, except for when the job was started: if anything told, or else it
+    # was sent. Its age would be what it took to find it.
+    sent = job.intended if job.state is State.UNKNOWN else None
     return {
         "observed": event.mode,
         "leg": event.leg,
         "upstream_key": event.key or job.upstream_key,
-        "started": job.started or now,
+        "started": job.started or sent or now,
         "redirects": 0,
         "error": None,
         "message": None,

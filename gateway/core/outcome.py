@@ -25,6 +25,7 @@ from gateway.core.exchange import Answer, Exchanged, Failure, Framing, Headers, 
 from gateway.core.job import Leg, LegKind, Outcome, State
 from gateway.core.locations import BadLocation, allowed, resolve
 from gateway.core.modes import UpstreamMode
+from gateway.core.policy import MINUTE
 from gateway.core.timing import asked_wait
 
 LOCATION_REFUSED = "location-refused"
@@ -32,6 +33,10 @@ LOCATION_REFUSED = "location-refused"
 
 MAX_REDIRECTS = 5
 """Redirects followed in a row that bring the job no further: from output URI to output URI, or of a moved URI."""
+
+LONGEST_WAIT = 10 * MINUTE
+"""What an upstream may have us wait by one `Retry-After`: a job's end is not lost for days by a number made up on the
+way to it, and Orchestrator's own limits are by the minute."""
 
 MAX_UNREADABLE = 20
 """Failed reads in a row, about four minutes, after which an outcome that is cut short once more is given up."""
@@ -286,8 +291,8 @@ def _is_passed_on(name: str) -> bool:
 
 
 def retry_after(answer: Answer) -> int:
-    """Return how long (ms) the answer asks to wait; 0 if it does not."""
-    return asked_wait(answer.header("Retry-After"))
+    """Return how long (ms) the answer asks to wait, at most `LONGEST_WAIT`; 0 if it does not."""
+    return min(asked_wait(answer.header("Retry-After")), LONGEST_WAIT)
 
 
 def _cut(answer: Answer) -> bool:

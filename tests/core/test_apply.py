@@ -11,6 +11,7 @@ from gateway.core import events as e
 from gateway.core.apply import MIN_HOLD, apply
 from gateway.core.job import Job, Leg, LegKind, Outcome, Progress, State, Stopping, StopStrategy
 from gateway.core.modes import UpstreamMode
+from gateway.core.outcome import LOCATION_REFUSED
 from gateway.core.states import TRANSITIONS, IllegalTransition
 from tests.core.strategies import (
     ANY_EVENT,
@@ -292,6 +293,17 @@ def test_an_end_that_the_gateway_made_names_its_problem():
     job = apply(in_state(State.RUNNING), e.GaveUp(UNREADABLE), LATER)
     assert (job.state, job.error, job.message) == (State.FAILED, "outcome-unreadable", "cut")
     assert (job.outcome.status, job.outcome.problem, job.outcome.size) == (502, "outcome-unreadable", 0)
+
+
+def test_the_age_of_a_job_that_was_found_again():
+    """Counts from when its start was sent, not from when it was found; what had been told before stays."""
+    sent = apply(in_state(State.ACCEPTED), e.StartIntended(), LATER)
+    doubtful = apply(sent, e.StartAmbiguous("no answer"), LATER + 5)
+    found = e.Followed(UpstreamMode.JOBS, Leg(LegKind.JOB, "https://h/job"), KEY)
+    assert apply(doubtful, found, LATER + 60_000).started == LATER
+    assert apply(sent, found, LATER + 7).started == LATER + 7
+    lost = apply(in_state(State.RUNNING), e.Lost("gone", LOCATION_REFUSED), LATER + 9)
+    assert apply(lost, found, LATER + 60_000).started == lost.started
 
 
 # ---------------------------------------------------------------- stopping
