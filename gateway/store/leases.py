@@ -107,7 +107,7 @@ class LeaseVerbs(Verbs):
             name.followed(partition, dead),
             name.followed(partition, follower),
         ]
-        return keys, [row_id, dead, follower]
+        return keys, [row_id, dead, follower, "" if self._now is None else self._now()]
 
     async def forget(self, dead: str) -> None:
         """See the port. One that still has rows, if only such as this version cannot read, stays remembered."""
@@ -117,8 +117,9 @@ class LeaseVerbs(Verbs):
 
 
 def _row(answer: list[Any]) -> Row:
-    kind, record, start, credential, cancel, verdict, taken = answer
+    kind, record, *following = answer
     if kind == b"delivery":
         return decode_delivery(record)
+    start, credential, cancel, verdict, rests_until = following
     requests = requests_in(cancel or None, verdict or None)
-    return Stored(readable(decode_job, record), start or None, credential or None, requests, taken)
+    return Stored(readable(decode_job, record), start or None, credential or None, requests, rests_until)

@@ -90,8 +90,8 @@ class Stored(msgspec.Struct, frozen=True):
     start: bytes | None
     credential: bytes | None
     requests: Requests = Requests()
-    taken: int = 0
-    """How often it has been taken over since it last got on."""
+    rests_until: int = 0
+    """When to go on with it: it has been taken over again and again, and may be what ended those who followed it."""
 
 
 class Save(msgspec.Struct, frozen=True):

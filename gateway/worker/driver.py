@@ -21,7 +21,7 @@ from gateway.core.errors import InternalError, StoreUnavailable
 from gateway.core.job import Job, LegKind, State
 from gateway.core.outcome import problem_outcome
 from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
-from gateway.core.policy import MINUTE, SECOND, Policy
+from gateway.core.policy import SECOND, Policy
 from gateway.core.start import StartRequest
 from gateway.store.port import Requests, Store, Stored
 from gateway.worker.clock import Clock
@@ -39,10 +39,6 @@ from gateway.worker.vault import Vault
 _AFTER_LAPSE = 1 * SECOND
 
 _AFTER_DEFECT = 5 * SECOND
-
-_SUSPECT = 3
-"""Take-overs of a job in a row, without its getting on in between, after which the next is in no hurry."""
-_LONGEST_PAUSE = 5 * MINUTE
 
 _BATCH = 500
 """Jobs that the store is asked about in one go."""
@@ -142,14 +138,13 @@ class Driver:
         entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start)
         self._note(entry.job)
         self._feed.publish(stored.job)
-        suspect = stored.taken > _SUSPECT and not self._only_concludes(entry)
-        if suspect:
+        rests = stored.rests_until > self._clock.now() and not self._only_concludes(entry)
+        if rests:
             # It may be what ended those who followed it: then it ends no more of us than one at a time, and seldom.
-            pause = min(SECOND << min(stored.taken - _SUSPECT, 10), _LONGEST_PAUSE)
-            self._schedule.set(stored.job.id, self._clock.now() + pause)
+            self._schedule.set(stored.job.id, stored.rests_until)
         elif stored.requests == _NOTHING:
             self._spawn(entry)
-        self._heed_first(entry, stored.requests, at_once=not suspect)
+        self._heed_first(entry, stored.requests, at_once=not rests)
         # Something may have been asked after the store had named us its follower, and before we knew.
         self._inbox.begin(stored.job.id)
 

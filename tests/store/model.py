@@ -45,6 +45,7 @@ class Row:
     """How many calls share it; 0 where jobs are not shared."""
     given_up: set[int] = field(default_factory=set)
     taken: int = 0
+    rests_until: int = 0
 
     @property
     def requests(self) -> Requests:
@@ -54,7 +55,7 @@ class Row:
     @property
     def stored(self) -> Stored:
         """What following it takes."""
-        return Stored(self.job, self.start, self.credential, self.requests, self.taken)
+        return Stored(self.job, self.start, self.credential, self.requests, self.rests_until)
 
 
 @dataclass
@@ -171,7 +172,7 @@ class Model:
             return Saved.FENCED
         row.job, row.operation, row.until = job, save.operation, self.now + save.keep
         if job.start_answered:
-            row.start, row.taken = None, 0
+            row.start, row.taken, row.rests_until = None, 0, 0
         self._save_key(save)
         return _saved(self._end(save, row, follower)) if job.state.terminal else Saved.SAVED
 
@@ -328,7 +329,10 @@ class Model:
         for row_id in listed & (self.followed(dead) | self.followed(follower)):
             if row_id in self.rows:
                 row = self.rows[row_id]
-                row.follower, row.taken = follower, row.taken + 1
+                row.follower = follower
+                if self.now >= row.rests_until:
+                    row.taken += 1
+                    row.rests_until = self.now + min(1_000 << row.taken - 3, 300_000) if row.taken > 3 else 0
                 taken[row_id] = row.stored
             else:
                 self.letters[row_id].follower = follower

@@ -152,8 +152,8 @@ async def test_taking_over_hands_on_all_that_following_needs(store, raw, keys):
     running = change(await created(store, "a", 250))
     await store.save(save_of(running), "a")
     assert await taken(store, "a", "b") == {
-        row.id: Stored(row, b"sealed start", b"sealed bearer", taken=1),
-        running.id: Stored(running, None, b"sealed bearer", taken=1),
+        row.id: Stored(row, b"sealed start", b"sealed bearer"),
+        running.id: Stored(running, None, b"sealed bearer"),
     }
     for one in (row, running):
         assert await raw.smembers(keys.followed(partition_of(one.id), "b")) == {one.id.encode()}
@@ -178,6 +178,54 @@ async def test_many_rows_come_in_batches(store):
     assert seen == ids
     assert sum(sizes) == 1_100
     assert max(sizes) <= 500
+
+
+async def rests(store, clock, number):
+    """Take the one job over for the `number`th time; return for how long (ms) it is to be left alone."""
+    (row,) = (await taken(store, f"f{number - 1}", f"f{number}")).values()
+    return max(0, row.rests_until - clock.now)
+
+
+async def test_a_job_that_ends_whoever_follows_it(timed, clock):
+    """Is left alone after the third take-over in a row, for a time that doubles up to five minutes."""
+    await created(timed, "f0")
+    pauses = []
+    for number in range(1, 16):
+        pauses.append(await rests(timed, clock, number))
+        clock.now += pauses[-1]
+    assert pauses == [0, 0, 0, *(1_000 << n for n in range(1, 9)), 300_000, 300_000, 300_000, 300_000]
+
+
+async def test_what_is_left_alone_ends_nobody(timed, clock):
+    """Take-overs meanwhile do not count: it is gone on with when that was said first."""
+    await created(timed, "f0")
+    for number in range(1, 8):
+        pause = await rests(timed, clock, number)
+        clock.now += pause if number < 7 else 0
+    for number in range(8, 12):
+        clock.now += 1_000
+        assert await rests(timed, clock, number) == pause - (number - 7) * 1_000
+
+
+async def test_getting_on_clears_a_job_of_suspicion(timed, clock):
+    """Any save of a started job begins the count anew."""
+    row = await created(timed, "f0")
+    for number in range(1, 5):
+        pause = await rests(timed, clock, number)
+    assert pause > 0
+    assert await timed.save(save_of(change(row)), "f4") is Saved.SAVED
+    assert [await rests(timed, clock, number) for number in range(5, 8)] == [0, 0, 0]
+    assert await rests(timed, clock, 8) == 2_000
+
+
+async def test_by_the_server_s_own_time(store):
+    """As by ours."""
+    await created(store, "f0")
+    for number in range(1, 4):
+        await taken(store, f"f{number - 1}", f"f{number}")
+    before = (await store.beat("f3", join=True)).now
+    (row,) = (await taken(store, "f3", "f4")).values()
+    assert before + 2_000 <= row.rests_until <= (await store.beat("f3")).now + 2_000
 
 
 async def test_takers_share_the_rows(store, monkeypatch):

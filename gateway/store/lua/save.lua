@@ -86,7 +86,7 @@ end
 redis.call('HSET', KEYS[1], 'rec', record, 'rev', revision, 'op', operation)
 redis.call('PEXPIRE', KEYS[1], keep)
 if ARGV[12] == '1' then
-    redis.call('HDEL', KEYS[1], 'start', 'taken')
+    redis.call('HDEL', KEYS[1], 'start', 'taken', 'rests')
 end
 if ending then
     redis.call('HDEL', KEYS[1], 'start', 'cred', 'fol')
