@@ -8,6 +8,7 @@ from gateway.caller import stream as events
 from gateway.caller.common import ended
 from gateway.caller.port import Call, OutcomeReply, ProblemReply, Reply
 from gateway.core import problem_details
+from gateway.core.errors import JobExpired, JobUnavailable
 from gateway.core.exchange import Headers
 from gateway.core.policy import SECOND
 from gateway.web import cors
@@ -72,7 +73,9 @@ async def _send(response: Writer, gateway: Gateway, watch: Watch, call: Call, la
             continue  # It came while we wrote, so nobody will be woken for it.
         if not await watch.changed(gateway.clock.now() + _HEARTBEAT) and not gateway.drain.hurry:
             await response.write(b": still here\n\n")
-    await response.write((await _final(gateway, watch, call)).frame())
+    # Without its outcome, the stream ends like one whose replica goes: its client asks again, and that is answered.
+    with suppress(JobUnavailable, JobExpired):
+        await response.write((await _final(gateway, watch, call)).frame())
 
 
 async def _caught_up(gateway: Gateway, watch: Watch, last_id: int | None) -> bool:

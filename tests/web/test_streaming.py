@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import types
+from collections.abc import Awaitable, Callable
 
 import aiohttp
+import pytest
 
+from gateway.core.errors import JobExpired, JobUnavailable, Problem
 from gateway.core.job import Job, OutcomeHead, State
 from gateway.core.modes import CallerMode, UpstreamMode
 from gateway.web.drain import Drain
@@ -84,9 +87,13 @@ def record(state: State, revision: int) -> Job:
     return JOB.with_(state=state, revision=revision, outcome=ended)
 
 
-async def sent(script: Script, last_id: int | None = None) -> list[str]:
+async def sent(
+    script: Script, last_id: int | None = None, body_of: Callable[[Script], Awaitable[bytes]] | None = None
+) -> list[str]:
     """Return the names of the events that the stream sends."""
-    gateway = types.SimpleNamespace(clock=types.SimpleNamespace(now=lambda: 0), drain=Drain(), body_of=_no_body)
+    gateway = types.SimpleNamespace(
+        clock=types.SimpleNamespace(now=lambda: 0), drain=Drain(), body_of=body_of or _no_body
+    )
     await _send(script, gateway, script, call(CallerMode.STREAM), last_id)
     return script.names
 
@@ -127,6 +134,16 @@ async def test_who_is_ahead_for_long_begins_anew():
             return False if self.names == [] else await super().changed(_until)
 
     assert await sent(Silent(*JOURNEY[:2], JOURNEY[-1]), last_id=99) == ["resync", "running", "outcome"]
+
+
+@pytest.mark.parametrize("problem", [JobUnavailable("away", job_id=JOB.id), JobExpired(job_id=JOB.id)])
+async def test_an_outcome_that_cannot_be_read(problem: Problem):
+    """Ends the stream in order: an answer that is cut off half-way would be a failure of the network's."""
+
+    async def body_of(_watch: Script) -> bytes:
+        raise problem
+
+    assert await sent(Script(*JOURNEY), body_of=body_of) == ["starting", "running", "unknown"]
 
 
 async def test_who_comes_back_too_late_begins_anew():
