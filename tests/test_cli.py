@@ -14,7 +14,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from gateway.auth.keyring import parse
-from gateway.cli import app
+from gateway.cli.command import app
 from gateway.cli.process import uncollected
 from tests.support.rig import GatewayProcess
 
@@ -57,7 +57,7 @@ def test_version():
 def test_help_is_quick():
     """Nothing heavy is imported before a command needs it."""
     code = (
-        "import sys; from gateway.cli import app; "
+        "import sys; from gateway.cli.command import app; "
         "print([m for m in ('aiohttp', 'redis', 'pydantic', 'cryptography') if m in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import typer
-
 if TYPE_CHECKING:
     import asyncio
 
@@ -54,5 +52,7 @@ def stop_signal() -> asyncio.Event:
 
 def fail(message: str) -> NoReturn:
     """End the command with a line and status 1."""
+    import typer
+
     typer.echo(message, err=True)
     sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.config.descriptions import descriptions
 from gateway.config.errors import Fault, Key
 from gateway.config.model import GatewayKeys, JobsApiKeys, UpstreamKeys
 from gateway.config.routes import RouteKeys
@@ -49,7 +50,7 @@ def bound(keys: GatewayKeys, route: RouteKeys, meant: Policy, key: Key) -> Itera
         return
     named = [name for name in ("process", "release") if getattr(route, name)]
     if route.trigger is None and not named:
-        yield Fault((*key, "trigger"), f"is missing. {RouteKeys.model_fields['trigger'].description}")
+        yield Fault((*key, "trigger"), f"is missing. {descriptions(RouteKeys)['trigger']}")
     for name in named:
         yield Fault((*key, name), "is for `upstream_mode: Jobs`; a trigger starts what it is bound to itself")
 

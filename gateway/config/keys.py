@@ -10,4 +10,4 @@ LIST = Field(strict=False)  # YAML has lists, the settings tuples
 class Keys(BaseModel):
     """Some keys of the file. Types are strict, unknown keys are errors."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

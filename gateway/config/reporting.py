@@ -10,6 +10,7 @@ import difflib
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.config.descriptions import descriptions
 from gateway.config.errors import Fault, Key
 from gateway.config.interpolation import Interpolated
 from gateway.config.model import sections
@@ -70,4 +71,4 @@ def _hint(key: Key) -> str:
 
 
 def _description(key: Key) -> str:
-    return sections()[_section(key)].model_fields[str(key[-1])].description or ""
+    return descriptions(sections()[_section(key)]).get(str(key[-1]), "")

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from gateway.config.model import GatewayKeys
+from gateway.config.descriptions import descriptions
+from gateway.config.model import GatewayKeys, sections
 from gateway.config.routes import PolicyKeys, RouteKeys
 
 
@@ -19,6 +20,10 @@ def json_schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12)."""
     # Serialization mode shows each default as the file would say it: "15m", not 900000.
     schema = GatewayKeys.model_json_schema(schema_generator=_Generator, mode="serialization")
+    for section in sections().values():
+        properties = (schema if section is GatewayKeys else schema["$defs"][section.__name__])["properties"]
+        for key, text in descriptions(section).items():
+            properties[key] = dict(sorted({**properties[key], "description": text}.items()))  # pydantic sorts as well
     for key in PolicyKeys.model_fields:  # a route's default is whatever `defaults` says
         schema["$defs"][RouteKeys.__name__]["properties"][key].pop("default", None)
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
