@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import io
 import os
 import socket
 import subprocess
 import sys
+from unittest.mock import patch
 
 import pytest
 from aiohttp import web
-from typer.testing import CliRunner
 
 from gateway.auth.keyring import parse
-from gateway.cli.command import app
+from gateway.cli import main
 from gateway.cli.process import uncollected
 from tests.support.rig import GatewayProcess
 
@@ -23,8 +25,13 @@ NOWHERE = "http://127.0.0.1:1/acme/prod/orchestrator_"
 
 def said(*arguments: str, **variables: str) -> tuple[int, str, str]:
     """Run a command that ends by itself in this process; return its exit status and what it said, out and err."""
-    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", **variables})
-    return result.exit_code, result.stdout, result.stderr
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patch.dict(os.environ, variables):
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    return status, out.getvalue(), err.getvalue()
 
 
 def process(*arguments: str, **variables: str) -> tuple[int, str]:
@@ -57,8 +64,8 @@ def test_version():
 def test_help_is_quick():
     """Nothing heavy is imported before a command needs it."""
     code = (
-        "import sys; from gateway.cli.command import app; "
-        "print([m for m in ('aiohttp', 'redis', 'pydantic', 'cryptography') if m in sys.modules])"
+        "import sys; from gateway.cli import main; "
+        "print([m for m in ('aiohttp', 'asyncio', 'redis', 'pydantic', 'cryptography', 'rich') if m in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert ended.stdout.strip() == "[]"

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from gateway.cli.asking import ADMIN, ask, quoted
-from gateway.cli.process import fail
-
-callbacks_app = typer.Typer(
-    help="Callback deliveries that were given up, and sending them again.", no_args_is_help=True
-)
-
-_URL = typer.Option(help="The gateway's admin port.")
-_STATUS = typer.Option(help="failed: every attempt failed; disabled: the receiver answered 410.")
+from gateway.cli.process import Commands, command, fail, group, say
 
 
-@callbacks_app.command("list")
-def list_dead(
-    status: Annotated[str, _STATUS] = "failed",
-    limit: Annotated[int, typer.Option(help="How many at most, the newest first.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    url: Annotated[str, _URL] = ADMIN,
-) -> None:
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    callbacks = group(commands, "callbacks", "Callback deliveries that were given up, and sending them again.")
+    listing = command(callbacks, "list", list_dead)
+    listing.add_argument("--limit", type=int, default=50, metavar="N", help="how many at most, the newest first")
+    listing.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
+    sending = command(callbacks, "redeliver", redeliver)
+    sending.add_argument("ids", nargs="*", metavar="ID", help="which ones")
+    sending.add_argument("--all", action="store_true", dest="every", help="all that have this status")
+    for parser in (listing, sending):
+        parser.add_argument(
+            "--status",
+            default="failed",
+            help="failed: every attempt failed (default); disabled: the receiver answered 410",
+        )
+        parser.add_argument("--url", default=ADMIN, help="the gateway's admin port (default: %(default)s)")
+
+
+def list_dead(*, status: str, limit: int, as_json: bool, url: str) -> None:
     """List them, one a line: id, job, when and how the last attempt went, URL."""
     for number, delivery in enumerate(_dead(url, status)):
         if number >= limit:
             break
-        typer.echo(json.dumps(delivery) if as_json else _line(delivery))
+        say(json.dumps(delivery) if as_json else _line(delivery))
 
 
-@callbacks_app.command("redeliver")
-def redeliver(
-    ids: Annotated[list[str] | None, typer.Argument(help="Which ones, by their ids.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that have this status.")] = False,
-    status: Annotated[str, _STATUS] = "failed",
-    url: Annotated[str, _URL] = ADMIN,
-) -> None:
+def redeliver(ids: list[str], *, every: bool, status: str, url: str) -> None:
     """Begin the schedule of deliveries anew, at once, under their old `webhook-id`. 1 if any could not be."""
     if every == bool(ids):
         fail("name deliveries by their ids, or say --all")
@@ -49,8 +47,8 @@ def redeliver(
     for each in wanted:
         code, answer = ask(url, f"/-/callbacks/{quoted(each)}/redeliver", method="POST")
         failed = failed or code != 202
-        typer.echo(f"{each}\t{'due now' if code == 202 else answer.get('detail', code)}", err=code != 202)
-    raise typer.Exit(1 if failed else 0)
+        say(f"{each}\t{'due now' if code == 202 else answer.get('detail', code)}", error=code != 202)
+    sys.exit(1 if failed else 0)
 
 
 def _dead(url: str, status: str) -> Iterator[dict[str, Any]]:

@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from gateway.cli.callbacks import callbacks_app
-from gateway.cli.jobs import jobs_app
-from gateway.cli.process import fail, run
-from gateway.cli.serve import serve
-from gateway.cli.simulate import simulate
-
-app = typer.Typer(
-    name="callmode",
-    help="A gateway in front of Orchestrator's API triggers: any call mode in, any call mode out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-keyring_app = typer.Typer(help="Keys for sealing, links and hashes.", no_args_is_help=True)
-app.add_typer(keyring_app, name="keyring")
-app.add_typer(jobs_app, name="jobs")
-app.add_typer(callbacks_app, name="callbacks")
+from gateway.cli import callbacks, jobs, serve, simulate
+from gateway.cli.process import Commands, command, fail, group, run, say
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command `callmode`."""
+    options = vars(_parser().parse_args(arguments))
+    try:
+        options.pop("run")(**options)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # nobody reads on; nor is what is left for them (docs.python.org/3/library/signal.html)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="callmode",
+        description="A gateway in front of Orchestrator's API triggers: any call mode in, any call mode out.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version and exit"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (serve.add, _add_check, _add_health, simulate.add, _add_demo, _add_keyring, jobs.add, callbacks.add):
+        add(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, *_: object) -> None:
         from importlib.metadata import version
 
-        typer.echo(version("callmode-gateway"))
-        raise typer.Exit
+        say(version("callmode-gateway"))
+        sys.exit()
 
 
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    pass
+def _add_check(commands: Commands) -> None:
+    parser = command(commands, "check", check)
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="configuration file")
 
 
-app.command()(serve)
-
-
-@app.command()
-def check(config: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
+def check(config: Path) -> None:
     """Validate a configuration file: 0 if it is good, else 1 and every error with its place."""
     from gateway.config import ConfigError, load
 
@@ -56,18 +61,22 @@ def check(config: Annotated[Path, typer.Argument(help="Configuration file.")]) -
     except ConfigError as error:
         fail(str(error))
     routes = len(settings.web.routes)
-    typer.echo(f"{config}: good: {routes} route{'' if routes == 1 else 's'}, upstream {settings.upstream.url}")
+    say(f"{config}: good: {routes} route{'' if routes == 1 else 's'}, upstream {settings.upstream.url}")
 
 
-@app.command()
-def health(url: Annotated[str, typer.Option(help="What to ask.")] = "http://127.0.0.1:8080/-/healthz") -> None:
+def _add_health(commands: Commands) -> None:
+    parser = command(commands, "health", health)
+    parser.add_argument("--url", default="http://127.0.0.1:8080/-/healthz", help="what to ask (default: %(default)s)")
+
+
+def health(url: str) -> None:
     """Ask a running gateway whether it serves: 0 or 1. For container health checks."""
     from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 
     try:
         with urlopen(url, timeout=3) as answer:  # noqa: S310 - the operator's own URL
-            raise typer.Exit(0 if answer.status == 200 else 1)
+            sys.exit(0 if answer.status == 200 else 1)
     except HTTPError as answer:
         answer.close()
         fail(f"{url}: {answer}")
@@ -75,22 +84,24 @@ def health(url: Annotated[str, typer.Option(help="What to ask.")] = "http://127.
         fail(f"{url}: {error}")
 
 
-app.command()(simulate)
+def _add_demo(commands: Commands) -> None:
+    parser = command(commands, "demo", demo)
+    parser.add_argument("--serve", action="store_true", help="leave all running, and print lines to try")
 
 
-@app.command()
-def demo(
-    serve: Annotated[bool, typer.Option("--serve", help="Leave all running, and print lines to try.")] = False,
-) -> None:
+def demo(*, serve: bool) -> None:
     """Show every caller mode over every upstream mode, on a simulated Orchestrator: 0 if all came out exact."""
     from gateway.demo import demo as run_demo
 
-    raise typer.Exit(run(run_demo(serve=serve)))
+    sys.exit(run(run_demo(serve=serve)))
 
 
-@keyring_app.command("new")
+def _add_keyring(commands: Commands) -> None:
+    command(group(commands, "keyring", "Keys for sealing, links and hashes."), "new", keyring_new)
+
+
 def keyring_new() -> None:
     """Print a new keyring: put it where all replicas read it, and nowhere else."""
     from gateway.auth.keyring import generate
 
-    typer.echo(generate(), nl=False)
+    say(generate().removesuffix("\n"))

@@ -7,53 +7,61 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from gateway.cli.asking import ADMIN, ask, quoted
-from gateway.cli.process import fail
-
-jobs_app = typer.Typer(
-    help="Look at a job, cancel it, or say what became of it. A caller's own port (--url) asks for CALLMODE_TOKEN.",
-    no_args_is_help=True,
-)
-
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as in `Job-Id`.")]
-Url = Annotated[str, typer.Option(help="A port of the gateway: the admin port, or the one of callers.")]
+from gateway.cli.process import Commands, command, fail, group, say
 
 
-@jobs_app.command()
-def show(job_id: JobId, url: Url = ADMIN) -> None:
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    jobs = group(
+        commands,
+        "jobs",
+        "Look at a job, cancel it, or say what became of it. A caller's own port (--url) asks for CALLMODE_TOKEN.",
+    )
+    for name, run in (("show", show), ("cancel", cancel), ("resolve", resolve)):
+        parser = command(jobs, name, run)
+        parser.add_argument("job_id", metavar="ID", help="the job's id, as in `Job-Id`")
+        if run is resolve:
+            verdict = parser.add_mutually_exclusive_group(required=True)
+            verdict.add_argument("--never-ran", action="store_true", help="nothing was started: it may be sent again")
+            verdict.add_argument("--running", metavar="KEY", help="it runs, or ran, under this key")
+            verdict.add_argument("--ended", type=int, metavar="STATUS", help="it has ended with this HTTP status")
+            parser.add_argument("--body", type=Path, metavar="FILE", help="with --ended: its body; - is standard input")
+            parser.add_argument(
+                "--header", action="append", default=[], help="with --ended: `Name: value` of the outcome"
+            )
+        parser.add_argument("--url", default=ADMIN, help="a port of the gateway (default: %(default)s, the admin port)")
+
+
+def show(job_id: str, url: str) -> None:
     """Print the job's monitor."""
-    typer.echo(json.dumps(_ask("GET", url, job_id), indent=2))
+    say(json.dumps(_ask("GET", url, job_id), indent=2))
 
 
-@jobs_app.command()
-def cancel(job_id: JobId, url: Url = ADMIN) -> None:
+def cancel(job_id: str, url: str) -> None:
     """Ask for the job to be canceled: on the admin port for everybody who shares it."""
     _tell(_ask("POST", url, job_id, "cancel"))
 
 
-@jobs_app.command()
 def resolve(
-    job_id: JobId,
-    never_ran: Annotated[bool, typer.Option("--never-ran", help="Nothing was started: it may be sent again.")] = False,
-    running: Annotated[str | None, typer.Option(metavar="KEY", help="It runs, or ran, under this key.")] = None,
-    ended: Annotated[int | None, typer.Option(metavar="STATUS", help="It has ended with this HTTP status.")] = None,
-    body: Annotated[Path | None, typer.Option(help="With --ended: the outcome's body; - reads standard input.")] = None,
-    header: Annotated[list[str] | None, typer.Option(help="With --ended: `Name: value` of the outcome.")] = None,
-    url: Url = ADMIN,
+    job_id: str,
+    url: str,
+    *,
+    never_ran: bool,
+    running: str | None,
+    ended: int | None,
+    body: Path | None,
+    header: list[str],
 ) -> None:
     """Say what became of a job whose start is in doubt, after looking in Orchestrator."""
-    if [never_ran, running is not None, ended is not None].count(True) != 1:
-        raise typer.BadParameter("say one of --never-ran, --running KEY, --ended STATUS")
     if ended is None and (body is not None or header):
-        raise typer.BadParameter("--body and --header go with --ended")
+        fail("--body and --header go with --ended", 2)
     if ended is not None:
-        verdict: dict[str, object] = {"verdict": "ended", "status": ended, **_outcome(body, header or [])}
+        verdict: dict[str, object] = {"verdict": "ended", "status": ended, **_outcome(body, header)}
     else:
-        verdict = {"verdict": "never-ran"} if running is None else {"verdict": "running", "key": running}
+        verdict = {"verdict": "never-ran"} if never_ran else {"verdict": "running", "key": running}
     _tell(_ask("POST", url, job_id, "resolve", verdict))
 
 
@@ -77,7 +85,7 @@ def _outcome(body: Path | None, header: list[str]) -> dict[str, object]:
 def _field(line: str) -> tuple[str, str]:
     name, separator, value = line.partition(":")
     if not separator:
-        raise typer.BadParameter(f"--header is `Name: value`, not {line!r}")
+        fail(f"--header is `Name: value`, not {line!r}", 2)
     return name.strip(), value.strip()
 
 
@@ -104,4 +112,4 @@ def _ask(method: str, url: str, job_id: str, what: str = "", body: object = None
 def _tell(monitor: dict[str, Any]) -> None:
     canceling = monitor["status"] in {"starting", "running", "unknown"} and monitor["cancel"]["requested"]
     message = f" ({monitor['message']})" if monitor.get("message") else ""
-    typer.echo(f"{monitor['id']}: {monitor['status']}{', cancel requested' if canceling else ''}{message}")
+    say(f"{monitor['id']}: {monitor['status']}{', cancel requested' if canceling else ''}{message}")

@@ -1,17 +1,35 @@
-"""What commands have in common as processes: the event loop, the signals that end them, the line they fail with."""
+"""What commands have in common: how they are told of, the event loop, the signals that end them, what they say."""
 
 from __future__ import annotations
 
+import argparse
 import gc
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
+"""What `add_subparsers` returns."""
 
 if TYPE_CHECKING:
     import asyncio
 
-T = TypeVar("T")
+
+def command(commands: Commands, name: str, run: Callable[..., None]) -> argparse.ArgumentParser:
+    """Add a command that `run` carries out, and whose docstring says what it does; return where its arguments go."""
+    text = run.__doc__ or ""
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def group(commands: Commands, name: str, text: str) -> Commands:
+    """Add a name that commands come after; return where they go."""
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -50,9 +68,12 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def fail(message: str) -> NoReturn:
-    """End the command with a line and status 1."""
-    import typer
+def say(line: str, *, error: bool = False) -> None:
+    """Print a line, where errors go if it is one."""
+    print(line, file=sys.stderr if error else sys.stdout, flush=True)
 
-    typer.echo(message, err=True)
-    sys.exit(1)
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """End the command with a line, and a status: 1, or 2 where it was asked for the wrong way."""
+    say(message, error=True)
+    sys.exit(status)

@@ -4,52 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from gateway.cli.process import fail, on_stop, run, uncollected
+from gateway.cli.process import Commands, command, fail, on_stop, run, uncollected
 
 if TYPE_CHECKING:
     from gateway.config import Config
 
-app = typer.Typer(name="callmode", add_completion=False, pretty_exceptions_enable=False)
-"""The command line with this command alone: see `gateway.cli.main`."""
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = command(commands, "serve", serve)
+    parser.add_argument("config", type=Path, nargs="?", metavar="CONFIG", help="configuration file; flags win over it")
+    parser.add_argument("--upstream", metavar="URL", help="Orchestrator's base URL, …/orchestrator_")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="the data port")
+    parser.add_argument("--admin", metavar="HOST:PORT", help="the admin port, or `off`")
+    parser.add_argument("--public-url", metavar="URL", help="what job URLs begin with")
+    parser.add_argument("--caller-mode", metavar="MODE", help="the mode of callers who do not say")
+    parser.add_argument("--store", metavar="URL", help="redis:// URL; without it, an embedded store")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the embedded store keeps its jobs")
+    parser.add_argument("--workers", metavar="N", help="how many processes serve, or `auto`")
 
 
-@app.callback()
-def _alone() -> None:
-    """Keep `serve` the name of a command: without this the only one would need none."""
-
-
-@app.command()
-def serve(
-    config: Annotated[Path | None, typer.Argument(help="Configuration file; flags win over it.")] = None,
-    upstream: Annotated[str | None, typer.Option(help="Orchestrator's base URL, …/orchestrator_")] = None,
-    listen: Annotated[str | None, typer.Option(help="HOST:PORT of the data port.")] = None,
-    admin: Annotated[str | None, typer.Option(help="HOST:PORT of the admin port, or `off`.")] = None,
-    public_url: Annotated[str | None, typer.Option(help="What job URLs begin with.")] = None,
-    caller_mode: Annotated[str | None, typer.Option(help="The mode of callers who do not say.")] = None,
-    store: Annotated[str | None, typer.Option(help="redis:// URL; without it, an embedded store.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded store keeps its jobs.")] = None,
-    workers: Annotated[str | None, typer.Option(help="How many processes serve, or `auto`.")] = None,
-) -> None:
+def serve(config: Path | None, workers: str | None, **flags: Any) -> None:
     """Run the gateway."""
     with uncollected():
         from gateway.app.workers.cpus import usable_cpus
         from gateway.config import ConfigError, Overrides, from_flags, load
         from gateway.observability.logs import configure
 
-    overrides = Overrides(
-        upstream=upstream,
-        listen=listen,
-        admin=admin,
-        public_url=public_url,
-        caller_mode=caller_mode,
-        store=store,
-        data_dir=data_dir,
-        workers=int(workers) if workers and workers.isdecimal() else workers,
-    )
+    overrides = Overrides(workers=int(workers) if workers and workers.isdecimal() else workers, **flags)
 
     def read() -> Config:
         return load(config, overrides=overrides) if config else from_flags(overrides)

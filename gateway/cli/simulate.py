@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import argparse
 
-import typer
+from gateway.cli.process import Commands, command, fail, run, say, stop_signal
 
-from gateway.cli.process import fail, run, stop_signal
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = command(commands, "simulate", simulate)
+
+    def option(name: str, default: object, text: str, **how: object) -> None:
+        parser.add_argument(f"--{name}", default=default, help=f"{text} (default: {default})", **how)  # type: ignore[arg-type]
+
+    def several(name: str, metavar: str, text: str) -> None:
+        parser.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=f"{text}; may come again")
+
+    switch = argparse.BooleanOptionalAction
+    option("listen", "127.0.0.1:8090", "where", metavar="HOST:PORT")
+    option("mode", "AsyncRequestReply", "the triggers' own call mode")
+    option("duration", 1.0, "seconds that a job runs when its arguments do not say", type=float)
+    option("leg", 25.0, "seconds that a long-poll leg is held", type=float)
+    option("sync-limit", 900.0, "seconds after which a long-poll is given up", type=float)
+    option("auth", True, "ask for a bearer token on every call", action=switch)
+    option("redirect-auth", True, "ask for it on a long-poll's redirects too", action=switch)
+    option("relative", False, "send relative Locations", action=switch)
+    several("fault", "FAULT", "a fault to draw from")
+    option("fault-rate", 0.0, "share of calls that a fault befalls", type=float)
+    option("seed", 0, "seed of the faults", type=int)
+    several("client", "ID:SECRET", "an OAuth client, and then only issued tokens are good")
+    option("token-lifetime", 3600, "seconds that an issued token is good", type=int)
+    several("webhook", "URL", "a URL to tell of jobs' events")
+    parser.add_argument("--webhook-secret", metavar="SECRET", help="what webhooks are signed with")
 
 
 def simulate(
-    listen: Annotated[str, typer.Option(help="HOST:PORT")] = "127.0.0.1:8090",
-    mode: Annotated[str, typer.Option(help="The triggers' own call mode.")] = "AsyncRequestReply",
-    duration: Annotated[float, typer.Option(help="Seconds that a job runs when its arguments do not say.")] = 1.0,
-    leg: Annotated[float, typer.Option(help="Seconds that a long-poll leg is held.")] = 25.0,
-    sync_limit: Annotated[float, typer.Option(help="Seconds after which a long-poll is given up.")] = 900.0,
-    auth: Annotated[bool, typer.Option(help="Ask for a bearer token on every call.")] = True,
-    redirect_auth: Annotated[bool, typer.Option(help="Ask for it on a long-poll's redirects too.")] = True,
-    relative: Annotated[bool, typer.Option(help="Send relative Locations.")] = False,
-    fault: Annotated[list[str] | None, typer.Option(help="A fault to draw from; may come again.")] = None,
-    fault_rate: Annotated[float, typer.Option(help="Share of calls that a fault befalls.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the faults.")] = 0,
-    client: Annotated[
-        list[str] | None, typer.Option(help="ID:SECRET of an OAuth client; then only issued tokens are good.")
-    ] = None,
-    token_lifetime: Annotated[int, typer.Option(help="Seconds that an issued token is good.")] = 3600,
-    webhook: Annotated[list[str] | None, typer.Option(help="A URL to tell of jobs' events; may come again.")] = None,
-    webhook_secret: Annotated[str | None, typer.Option(help="What webhooks are signed with.")] = None,
+    *,
+    listen: str,
+    mode: str,
+    duration: float,
+    leg: float,
+    sync_limit: float,
+    auth: bool,
+    redirect_auth: bool,
+    relative: bool,
+    fault: list[str],
+    fault_rate: float,
+    seed: int,
+    client: list[str],
+    token_lifetime: int,
+    webhook: list[str],
+    webhook_secret: str | None,
 ) -> None:
     """Run an Orchestrator to develop, demo and test against. Its admin page is at /_sim."""
     from gateway.simulator import Settings, Webhook
@@ -34,7 +59,7 @@ def simulate(
     from gateway.simulator.faults import read_fault
 
     try:
-        for text in fault or ():
+        for text in fault:
             read_fault(text)
         settings = Settings(
             mode=mode,
@@ -44,19 +69,19 @@ def simulate(
             require_auth=auth,
             require_auth_on_redirects=redirect_auth,
             location="relative" if relative else "absolute",
-            faults=tuple(fault or ()),
+            faults=tuple(fault),
             fault_rate=fault_rate,
             seed=seed,
             oauth_clients=dict(map(_id_secret, client)) if client else None,
             token_lifetime=token_lifetime,
-            webhooks=tuple(Webhook(url=url, secret=webhook_secret) for url in webhook or ()),
+            webhooks=tuple(Webhook(url=url, secret=webhook_secret) for url in webhook),
         )
         host, port = _host_port(listen)
     except ValueError as error:
         fail(str(error))
 
     def ready(host: str, port: int) -> None:
-        typer.echo(f"simulator on http://{host}:{port}/acme/prod/orchestrator_ (faults and counters: /_sim)", err=True)
+        say(f"simulator on http://{host}:{port}/acme/prod/orchestrator_ (faults and counters: /_sim)", error=True)
 
     async def until_signal() -> None:
         import asyncio
