@@ -98,9 +98,10 @@ def _short_line(log: object, level: str, event: structlog.typing.EventDict) -> s
     event = without_secrets(log, level, event)
     while (excess := len(line) + len("\n") - WHOLE) > 0:
         name, text = max(((name, str(value)) for name, value in event.items()), key=lambda each: len(each[1]))
-        if text == _CUT:
+        if len(text) < 4 * len(_CUT):
             break  # It is long for its many fields.
-        half = max(0, len(text) - excess - len(_CUT)) // 2
+        # Escaped it may have been longer than it is, so never more than a half at once.
+        half = (len(text) - min(excess + len(_CUT), len(text) // 2)) // 2
         event[name] = text[:half] + _CUT + text[len(text) - half :]
         line = _line(log, level, event)
     return line

@@ -158,3 +158,44 @@ def test_the_time_of_a_line(stderr, monkeypatch):
     monkeypatch.setattr("gateway.observability.logs.time.time_ns", lambda: 1_700_000_000_000_042_999)
     structlog.get_logger("x").info("listening")
     assert lines(stderr)[0]["timestamp"] == "2023-11-14T22:13:20.000042Z"
+
+
+@pytest.mark.parametrize("role", [{"worker": 1}, {"parent": True}], ids=["worker", "parent"])
+@pytest.mark.parametrize(
+    "fields",
+    [{"text": "ä\n" * 9000}, {"one": "x" * 5000, "other": '"' * 5000}, {"many": list(range(5000))}],
+    ids=["text", "texts", "list"],
+)
+def test_a_line_among_those_of_others_is_of_one_piece(stderr, role, fields):
+    """Its longest values lose their middles, and nothing else does."""
+    configure(LogSettings(format="json"), **role)
+    structlog.get_logger("x").info("defect", short="stays", **fields)
+    (line,) = lines(stderr)
+    assert len(stderr.getvalue()) <= 4096
+    assert (line["event"], line["short"]) == ("defect", "stays")
+    for name, value in fields.items():
+        assert line[name][:3] == str(value)[:3]
+        assert line[name][-3:] == str(value)[-3:]
+        assert " [cut] " in line[name]
+
+
+def test_a_line_of_many_fields(stderr):
+    """Ends, though it cannot be made short."""
+    configure(LogSettings(format="json"), worker=1)
+    structlog.get_logger("x").info("many", **{f"field {n}": "x" * 10 for n in range(1000)})
+    assert len(lines(stderr)[0]) > 1000
+
+
+def test_a_long_line_of_one_process(stderr):
+    """Nobody can tear it, so it stays as it is."""
+    configure(LogSettings(format="json"))
+    structlog.get_logger("x").info("long", text="x" * 9000)
+    assert lines(stderr)[0]["text"] == "x" * 9000
+
+
+def test_a_secret_in_a_long_line(stderr):
+    """Is taken out before the line is cut."""
+    configure(LogSettings(format="json"), worker=1)
+    structlog.get_logger("x").info("long", text=f"Bearer {SECRET} " * 900)
+    assert SECRET not in stderr.getvalue()
+    assert "[cut]" in stderr.getvalue()
