@@ -71,6 +71,18 @@ def test_help_is_quick():
     assert ended.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("module", ["gateway.app.lifecycle", "gateway.app.workers.parent", "gateway.app.workers.child"])
+def test_a_start_imports_nothing_for_later(module: str):
+    """What only some gateways need, or none, waits for them; and who needs it then finds it."""
+    code = (
+        f"import sys, gateway.config, {module}; "
+        "print([m for m in ('rich', 'redis', 'opentelemetry', 'aiohttp_client_cache') if m in sys.modules]); "
+        "import rich.console"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
 class TestCheck:
     """`callmode check FILE`."""
 
