@@ -48,7 +48,7 @@ def _outcome(event: e.Event) -> Outcome:
 def _intended(job: Job, _event: e.StartIntended, now: int) -> Changes:
     # Where an earlier try may have run, what is looked for may be as old as that one.
     since = now if job.error is None else job.intended or now
-    progress = _tick(job, attempts=job.progress.attempts + 1)
+    progress = msgspec.structs.replace(job.progress, attempts=job.progress.attempts + 1)
     return {"intended": since, "progress": progress, "message": None}
 
 
@@ -110,7 +110,8 @@ def _stop_sent(_job: Job, event: e.StopSent, now: int) -> Changes:
 
 def _stop_failed(job: Job, event: e.StopFailed, now: int) -> Changes:
     sent, failures = _stopping(job)
-    return {"stopping": Stopping(now + event.hint, sent, failures + 1), "progress": _tick(job, trouble=event.why)}
+    progress = msgspec.structs.replace(job.progress, trouble=event.why)
+    return {"stopping": Stopping(now + event.hint, sent, failures + 1), "progress": progress}
 
 
 def _stopping(job: Job) -> tuple[StopStrategy | None, int]:
@@ -118,20 +119,23 @@ def _stopping(job: Job) -> tuple[StopStrategy | None, int]:
 
 
 def _ended(job: Job, event: e.Ended, now: int) -> Changes:
-    ended = _concluded(job, event.outcome, now)
-    ended |= {"observed": event.mode or job.observed, "started": job.started or now, "error": None}
-    if event.mode is None:  # By a read, and not by the start's own answer.
-        ended["progress"] = _read(job, now)
-    return ended
+    # By a read, or by the start's own answer.
+    progress = _read(job, now) if event.mode is None else _settled(job, now)
+    started = {"observed": event.mode or job.observed, "started": job.started or now, "error": None}
+    return _came_to(event.outcome, progress) | started
 
 
 def _concluded(job: Job, outcome: Outcome, now: int) -> Changes:
+    return _came_to(outcome, _settled(job, now))
+
+
+def _came_to(outcome: Outcome, progress: Progress) -> Changes:
     return {
         "outcome": outcome.head,
         "error": outcome.problem,
         "message": outcome.detail,
         "leg": None,
-        "progress": _settled(job, now),
+        "progress": progress,
     }
 
 
@@ -149,15 +153,11 @@ def _verdict_missed(_job: Job, _event: e.VerdictMissed, _now: int) -> Changes:
 
 
 def _settled(job: Job, now: int) -> Progress:
-    return _tick(job, read_at=now, hint=0, failures=0, trouble=None)
+    return Progress(now, attempts=job.progress.attempts)
 
 
 def _read(job: Job, now: int, *, hint: int = 0, failures: int = 0, trouble: str | None = None) -> Progress:
-    return _tick(job, read_at=now, hint=hint, failures=failures, trouble=trouble, attempts=job.progress.attempts + 1)
-
-
-def _tick(job: Job, **changes: object) -> Progress:
-    return msgspec.structs.replace(job.progress, **changes)
+    return Progress(now, hint, failures, job.progress.attempts + 1, trouble)
 
 
 _CHANGES: dict[type[e.Event], Callable[[Job, Any, int], Changes]] = {

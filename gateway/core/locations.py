@@ -32,6 +32,7 @@ class _Origin(NamedTuple):
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NOT_VISIBLE_ASCII = re.compile(r"[^\x21-\x7e]")
+_ORIGIN = re.compile(r"(https?)://([^/?]+)", re.IGNORECASE | re.ASCII)
 # RFC 3986 appendix B, with the fragment gone before.
 _REFERENCE = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<authority>[^/?]*))?(?P<path>[^?]*)(?P<query>\?.*)?"
@@ -47,7 +48,10 @@ def resolve(base_url: str, location: str) -> str:
     Nothing is re-quoted or normalised; dot segments go only where a relative path was merged with the base's. The
     fragment is dropped, since it is never sent. Raises `BadLocation`.
     """
-    reference = _REFERENCE.fullmatch(_checked(location))
+    location = _checked(location)
+    if _ORIGIN.match(location):
+        return location
+    reference = _REFERENCE.fullmatch(location)
     base = _REFERENCE.fullmatch(base_url.partition("#")[0])
     if reference is None or base is None or not base["scheme"] or not base["authority"]:
         raise BadLocation("the Location cannot be resolved")
@@ -71,7 +75,8 @@ def allowed(url: str, *, upstream_url: str, extra: frozenset[str] = frozenset())
     or `*.domain` (what is below it, not itself), and mean the scheme's own port where they name none. An origin
     that could be read in two ways (a user, odd notation, a trailing dot) is refused. There is no rule on paths.
     """
-    target, upstream = _origin(url) if url.isascii() else None, _upstream(upstream_url)
+    target = None if _NOT_VISIBLE_ASCII.search(url) else _origin(url)
+    upstream = _upstream(upstream_url)
     if target is None or upstream is None or (target.scheme == "http" and upstream.scheme != "http"):
         return False
     return (
@@ -109,11 +114,8 @@ def _merged(base_path: str, path: str) -> str:
 
 def _origin(url: str) -> _Origin | None:
     """Return the origin of an absolute http or https URL, None if it has no plain one."""
-    reference = _REFERENCE.fullmatch(url)
-    if reference is None or not reference["scheme"] or not reference["authority"]:
-        return None
-    scheme = reference["scheme"].lower()
-    return _parsed(scheme, reference["authority"]) if scheme in _DEFAULT_PORTS else None
+    found = _ORIGIN.match(url)
+    return None if found is None else _parsed(found[1].lower(), found[2])
 
 
 @lru_cache(maxsize=16)

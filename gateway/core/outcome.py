@@ -50,7 +50,7 @@ _NO_FINAL_STATUS_CODE = 4803
 """Orchestrator's error code of a job whose final status it does not tell, for instance as it waits no longer for it."""
 
 _REDIRECTS = frozenset({302, 303})
-_MOVED = frozenset({301, 307, 308})
+_MOVES_ON = _REDIRECTS | {301, 307, 308}
 
 _NOT_PASSED_ON = frozenset({
     # Hop-by-hop, RFC 9110 7.6.1.
@@ -179,7 +179,7 @@ def judge_read(exchanged: Exchanged, leg: Leg, origins: Origins, redirects: int 
         return e.ReadFailed(f"the upstream answered {answer.status}", hint, unauthorized=answer.status == 401)
     if answer.status in GATEWAY_STATUSES and not _has_json(answer):
         return e.ReadFailed(f"a proxy on the way answered {answer.status}", hint)
-    if answer.status in _REDIRECTS | _MOVED:
+    if answer.status in _MOVES_ON:
         return _redirected(answer, leg, origins, redirects)
     if leg.kind is LegKind.STATUS and answer.status in {200, 202}:
         return e.StillRunning(hint)

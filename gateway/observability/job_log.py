@@ -1,7 +1,8 @@
-"""What happens to jobs, as log lines: one a durable change, none for a read that changed nothing."""
+"""What happens to jobs, as log lines: one a durable change, none for a read that brought nothing or only a URI."""
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from gateway.core import events as e
@@ -9,7 +10,7 @@ from gateway.core.delivery import Delivery
 from gateway.core.job import Job
 from gateway.observability.frequent import Frequent
 
-_ROUTINE = (e.StillRunning, e.StartIntended)
+_ROUTINE = (e.StillRunning, e.StartIntended, e.Redirected)
 _DOUBTFUL = (e.StartAmbiguous, e.Lost, e.VerdictMissed)
 
 
@@ -28,6 +29,10 @@ class Logger(Protocol):
         """Log for whoever looks closely."""
         ...
 
+    def is_enabled_for(self, level: int) -> bool:
+        """Whether anybody reads what is logged at `level`, a number of the standard library's `logging`."""
+        ...
+
 
 class JobLog:
     """An observer of jobs and deliveries. `frequent` writes a job's line at level info, `logger` all others."""
@@ -35,11 +40,13 @@ class JobLog:
     def __init__(self, logger: Logger, frequent: Frequent) -> None:
         self._logger = logger
         self._frequent = frequent
+        self._closely = logger.is_enabled_for(logging.DEBUG)
 
     def __call__(self, job: Job, event: e.Event) -> None:
         """Log `event`, which led to `job`."""
         if isinstance(event, _ROUTINE):
-            self._logger.debug("job", **_fields(job, event))
+            if self._closely:
+                self._logger.debug("job", **_fields(job, event))
         elif isinstance(event, _DOUBTFUL):
             self._logger.warning("job", **_fields(job, event))
         elif self._frequent.wanted:

@@ -24,11 +24,15 @@ class Lines:
         """Keep a job's line at level info."""
         self.kept.append(("info", "job", fields))
 
+    def is_enabled_for(self, level: int) -> bool:
+        """Debug is, if lines are wanted at all."""
+        return self.wanted or level > 10
+
     def __getattr__(self, level: str):
         return lambda event, **fields: self.kept.append((level, event, fields))
 
 
-LEVELS = {e.StillRunning: "debug", e.StartIntended: "debug"} | dict.fromkeys(
+LEVELS = dict.fromkeys((e.StillRunning, e.StartIntended, e.Redirected), "debug") | dict.fromkeys(
     (e.StartAmbiguous, e.Lost, e.VerdictMissed), "warning"
 )
 
@@ -47,7 +51,7 @@ def test_a_level_that_nobody_reads():
     lines, job = Lines(wanted=False), in_state(State.RUNNING)
     for kind in EXAMPLES:
         JobLog(lines, lines)(job, EXAMPLES[kind])
-    assert {level for level, _, _ in lines.kept} == {"debug", "warning"}
+    assert {level for level, _, _ in lines.kept} == {"warning"}
 
 
 def test_a_line_says_where_the_job_stands():
