@@ -37,9 +37,6 @@ def lower_edge(number: int) -> float:
     return _EDGES[number]
 
 
-_EDGES = tuple(lower_edge(number) for number in range(LAST_BIN + 2))
-
-
 class Durations(msgspec.Struct, frozen=True):
     """A histogram: of bins, how many jobs are in them, where a recent job counts as one."""
 

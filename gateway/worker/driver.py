@@ -266,7 +266,7 @@ class Driver:
             self._schedule.set(entry.job.id, due)
         # No step any more: while it saves, the job may go on.
         if entry.unsaved and entry.saving is None:
-            await self._save_here(entry)
+            await self._save(entry)
 
     async def _do_what_is_due(self, entry: Entry) -> int | None:
         """Return when to go on; None if there is nothing left to do."""
@@ -423,7 +423,7 @@ class Driver:
         newest = entry.job.revision
         while entry.followed and entry.saved.revision < newest:
             if entry.saving is None:
-                await self._save_here(entry)
+                await self._save(entry)
             else:
                 await asyncio.wait({entry.saving})
 
@@ -431,15 +431,9 @@ class Driver:
         if entry.saving is None:
             entry.saving = self._tasks.spawn(self._save(entry), name=f"save {entry.job.id}")
 
-    async def _save_here(self, entry: Entry) -> None:
+    async def _save(self, entry: Entry) -> None:
         """Save in the task that asks for it; whoever else wants to wait for that waits for the entry's `saving`."""
         entry.saving = saved = asyncio.get_running_loop().create_future()
-        try:
-            await self._save(entry)
-        finally:
-            saved.set_result(None)
-
-    async def _save(self, entry: Entry) -> None:
         try:
             follows = await self._saver.catch_up(entry, self._publish_saved)
             entry.unsaved = False
@@ -449,6 +443,7 @@ class Driver:
             raise
         finally:
             entry.saving = None
+            saved.set_result(None)
         if not follows:
             self._drop(entry)
             self._lost(entry.job.id)

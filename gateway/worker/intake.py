@@ -212,10 +212,11 @@ class Intake:
     def _new(self, order: Order, *, afresh: bool = False) -> NewJob:
         identity, now = self._identity(order, order.principal), self._clock.now()
         key = None if identity is None else identity.key
-        partition = self._random(1)[0] if key is None else _partition(key)
+        random = self._random(29)
+        partition = random[0] if key is None else _partition(key)
         # One that the caller chose leads back to the same job, wherever it is asked for.
-        random = self._random(16) if afresh or order.chosen_id is None or key is None else bytes.fromhex(key[8:40])
-        job_id = make_id(partition, random)
+        chosen = None if afresh or order.chosen_id is None else key
+        job_id = make_id(partition, random[1:17] if chosen is None else bytes.fromhex(chosen[8:40]))
         policy = order.policy
         cancel_after = policy.cancel_after if order.cancel_after is None else order.cancel_after
         job = Job(
@@ -242,7 +243,7 @@ class Intake:
             job,
             start=self._vault.seal_start(job_id, _start(order, job_id)),
             credential=None if order.bearer is None else self._vault.seal_credential(job_id, order.bearer),
-            operation=self._random(12).hex(),
+            operation=random[17:].hex(),
             key_keep=identity.window if identity is not None and identity.scope is KeyScope.WINDOW else 0,
             joins=identity is not None and identity.scope is KeyScope.RUN,
         )

@@ -8,7 +8,6 @@ counted is lost: it was an estimate, and more jobs come.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -72,11 +71,12 @@ class _Ended:
         jobs = len(self.ages)
         return jobs == 0 or jobs > known * _LITTLE or now >= self.since + _AT_LAST
 
-    def shares(self, known: Durations) -> Counter[int]:
+    def shares(self, known: Durations) -> dict[int, float]:
         """Return where they ended, by what is `known` of those before them."""
-        shares: Counter[int] = Counter()
+        shares: dict[int, float] = {}
         for ran, ended in self.ages:
-            shares.update(known.shares(ran, ended))
+            for number, share in known.shares(ran, ended).items():
+                shares[number] = shares.get(number, 0.0) + share
         return shares
 
 

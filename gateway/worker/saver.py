@@ -7,6 +7,7 @@ put back, except by the save that a start waits for: nothing is started that ano
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -27,7 +28,7 @@ _AFTER_DEFECT = 5 * SECOND
 
 
 class Saver:
-    """Saves followed jobs. `random` gives bytes for operation ids; `failed` is told of defects."""
+    """Saves followed jobs. `random` gives bytes for the name of their operations; `failed` is told of defects."""
 
     def __init__(
         self,
@@ -43,7 +44,9 @@ class Saver:
         self._vault = vault
         self._policies = policies
         self._clock = clock
-        self._random = random
+        self._name = random(9).hex()
+        """What no other saver is called: the operations of one are numbered."""
+        self._operations = itertools.count()
         self._failed = failed
 
     async def catch_up(self, entry: Entry, saved: Callable[[Entry], None]) -> bool:
@@ -70,7 +73,7 @@ class Saver:
         return Save(
             job=self._vault.conceal(job),
             revision=entry.saved.revision,
-            operation=f"{job.id}.{job.revision}.{self._random(6).hex()}",
+            operation=f"{self._name}.{next(self._operations)}",
             keep=kept_for(job, policy, now),
             tombstone=policy.retention + policy.tombstone,
             key_keep=key_kept_for(job, policy, now),
