@@ -161,16 +161,17 @@ class Assembly:
     @cached_property
     def driver(self) -> Driver:
         """The jobs that are followed here."""
+        hooks = bool(self._config.web.hook_secrets)
         return Driver(
             store=self.store,
             upstream=self.upstream,
             vault=self.vault,
-            policies=self.told if self._config.web.hook_secrets else self.policies,
+            policies=self.told if hooks else self.policies,
             clock=self.clock,
             feed=self.feed,
             tasks=self.tasks,
             observe=self._observe,
-            ended=both(self.learning.ended, self.told.ended),
+            ended=both(self.learning.ended, self.told.ended) if hooks else self.learning.ended,
             random=os.urandom,
             deliver=self.deliveries.follow,
             lost=lambda job_id: self.watches.resume(job_id),  # noqa: PLW0108 - watches need the driver first

@@ -49,11 +49,11 @@ def held(job: Job, call: Call, now: int, until: int) -> Step | None:
 
     What the caller or the route can bear is the limit, also of the wait for a verdict.
     """
+    if job.state is not State.UNKNOWN:
+        return Wait(until) if now < until else None
     if (problem := without_verdict(job, call, now)) is not None:
         return problem
-    if now >= until:
-        return None
-    return Wait(min(until, _verdict_by(job, call)) if job.state is State.UNKNOWN else until)
+    return Wait(min(until, _verdict_by(job, call))) if now < until else None
 
 
 def before_start_answered(job: Job, call: Call, now: int) -> Wait | None:

@@ -129,10 +129,11 @@ def _end(job: Job) -> int:
 
 def _next_of_cancel(job: Job, policy: Policy) -> Stop | Conclude | None:
     """Return the next step of canceling a running job: the request itself, a stop, and after a while a kill."""
+    if not job.cancel_requested:
+        at = job.cancel_at
+        return Conclude(at, e.CancelRequested()) if at is not None and cancelable(job, policy) else None
     if not cancelable(job, policy):
         return None
-    if not job.cancel_requested:
-        return None if job.cancel_at is None else Conclude(job.cancel_at, e.CancelRequested())
     stopping = job.stopping
     if stopping is None:
         return Stop(0, StopStrategy.SOFT, policy.read_timeout)

@@ -21,7 +21,7 @@ def kept_for(job: Job, policy: Policy, now: int) -> int:
 
 def key_kept_for(job: Job, policy: Policy, now: int) -> int:
     """Return how long (ms) from `now` another call with the job's key is a repetition of it; 0: no longer."""
-    if job.frees_key:
+    if job.key is None or job.frees_key:
         return 0
     keep = kept_for(job, policy, now)
     if job.key_scope is KeyScope.CALL:

@@ -39,7 +39,13 @@ class Topic:
         self.body = body
         # Most changes on a job's way are nothing to a caller who waits for its end: asking is cheaper than waking.
         for waiter, matters in self._waiters.items():
-            if not waiter.done() and _is_news(job, matters):
+            if waiter.done():
+                continue
+            try:
+                news = matters(job)
+            except Exception:  # noqa: BLE001 - a defect of the waiter's: it meets it again when it looks for itself
+                news = True
+            if news:
                 waiter.set_result(True)
 
     def wake(self) -> None:
@@ -61,13 +67,6 @@ class Topic:
         finally:
             timer.cancel()
             del self._waiters[waiter]
-
-
-def _is_news(job: Job, matters: Matters) -> bool:
-    try:
-        return matters(job)
-    except Exception:  # noqa: BLE001 - a defect of the waiter's: it meets it again when it looks for itself
-        return True
 
 
 def _end(waiter: asyncio.Future[bool], *, news: bool = False) -> None:
