@@ -75,8 +75,17 @@ def allowed(url: str, *, upstream_url: str, extra: frozenset[str] = frozenset())
     or `*.domain` (what is below it, not itself), and mean the scheme's own port where they name none. An origin
     that could be read in two ways (a user, odd notation, a trailing dot) is refused. There is no rule on paths.
     """
-    target = None if _NOT_VISIBLE_ASCII.search(url) else _origin(url)
-    upstream = _upstream(upstream_url)
+    found = _ORIGIN.match(url)
+    if found is None or _NOT_VISIBLE_ASCII.search(url):
+        return False
+    # Origins are few, and come with every URL; but what stands before an `@` may be a secret.
+    judge = _may_be_asked.__wrapped__ if "@" in found[0] else _may_be_asked
+    return judge(found[0], upstream_url, extra)
+
+
+@lru_cache(maxsize=256)
+def _may_be_asked(url: str, upstream_url: str, extra: frozenset[str]) -> bool:
+    target, upstream = _origin(url), _origin(upstream_url)
     if target is None or upstream is None or (target.scheme == "http" and upstream.scheme != "http"):
         return False
     return (
@@ -116,11 +125,6 @@ def _origin(url: str) -> _Origin | None:
     """Return the origin of an absolute http or https URL, None if it has no plain one."""
     found = _ORIGIN.match(url)
     return None if found is None else _parsed(found[1].lower(), found[2])
-
-
-@lru_cache(maxsize=16)
-def _upstream(url: str) -> _Origin | None:
-    return _origin(url)
 
 
 @lru_cache(maxsize=256)

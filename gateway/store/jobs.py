@@ -108,8 +108,8 @@ class JobVerbs(Verbs):
         arguments: list[Argument] = [
             job.id, save.operation, follower, save.revision, encode(job), job.revision, save.keep,
             flag(job.state.terminal), save.body or b"", save.tombstone, save.key_keep,
-            flag(job.start_answered), name.wake, job.principal, *_restored(save), job.fingerprint,
-            name.delivery_prefix(job.id), SPAN,
+            flag(job.start_answered), name.wake, job.principal, *(_restored(save) if save.restores else _LEFT),
+            job.fingerprint, name.delivery_prefix(job.id), SPAN,
         ]  # fmt: skip
         if save.delivery is not None:
             keys.append(name.delivery(save.delivery.id))
@@ -121,9 +121,10 @@ class JobVerbs(Verbs):
         return bool(await self._erase([self._keys.job(job_id), self._keys.body(job_id)], []))
 
 
+_LEFT = ("", b"", b"")
+"""A record that was lost is not put back."""
+
+
 def _restored(save: Save) -> tuple[str, bytes, bytes]:
-    """Return whether a record that was lost is put back, and what no other save needs to send: start and credential."""
-    if not save.restores:
-        return "", b"", b""
-    how = "shared" if save.job.key_scope is KeyScope.RUN else flag(True)
-    return how, save.start or b"", save.credential or b""
+    """Return how a record that was lost is put back, and with what: no other save sends its start and credential."""
+    return "shared" if save.job.key_scope is KeyScope.RUN else "1", save.start or b"", save.credential or b""

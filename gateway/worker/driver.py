@@ -275,7 +275,8 @@ class Driver:
             action = plan(entry.job, policy, now)
             if action is None:
                 return self._tell_unsaved(entry, now)
-            if (at := _when(entry, action, policy)) > now:
+            at = _hurried(entry, action, policy) if entry.hurried else action.at
+            if at > now:
                 return at
             if entry.unsaved:
                 self._begin_save(entry)
@@ -384,7 +385,7 @@ class Driver:
         self._observe(job, event)
         if isinstance(event, _ENDS):
             entry.body = event.outcome.body
-        if job.start_answered:
+        if entry.start is not None and job.start_answered:
             entry.start = entry.request = None
         if entry.followed:  # A start may be answered when its job has long been another's.
             self._note(job)
@@ -476,8 +477,9 @@ def _leads_to_output(event: e.Event) -> bool:
     return isinstance(event, e.Redirected) and event.leg.kind is LegKind.OUTPUT
 
 
-def _when(entry: Entry, action: Action, policy: Policy) -> int:
-    if entry.hurried and isinstance(action, (Read, Reconcile)):
+def _hurried(entry: Entry, action: Action, policy: Policy) -> int:
+    """Return when to do what something says is worth while now."""
+    if isinstance(action, (Read, Reconcile)):
         return min(action.at, entry.job.progress.read_at + policy.pace.floor)
     return action.at
 

@@ -7,11 +7,13 @@ Jobs of routes that always long-poll count too, but are not held back.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from gateway.core.choosing import holds
 from gateway.core.job import Job
 from gateway.core.modes import UpstreamMode
+
+_NOT_COUNTED = nullcontext()
 
 
 class Held:
@@ -25,15 +27,17 @@ class Held:
     def __len__(self) -> int:
         return len(self._jobs) + self._chosen
 
-    @contextmanager
-    def chosen(self, mode: UpstreamMode | None) -> Iterator[None]:
+    def chosen(self, mode: UpstreamMode | None) -> AbstractContextManager[None]:
         """Count one that was chosen and whose job is not followed yet."""
-        counts = mode is UpstreamMode.LONG_POLL
-        self._chosen += counts
+        return self._choosing() if mode is UpstreamMode.LONG_POLL else _NOT_COUNTED
+
+    @contextmanager
+    def _choosing(self) -> Iterator[None]:
+        self._chosen += 1
         try:
             yield
         finally:
-            self._chosen -= counts
+            self._chosen -= 1
 
     def note(self, job: Job) -> None:
         """Take note of a followed job's newest record."""

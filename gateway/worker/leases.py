@@ -178,7 +178,8 @@ class Leases:
             yield name
         finally:
             self._creating[name] -= 1
-            self._creating += Counter()  # Drops the names that are down to nothing.
+            if not self._creating[name]:
+                del self._creating[name]
 
     async def leave(self) -> None:
         """End the lease for good, so that others take over at once. Raises `StoreDown`."""
