@@ -170,7 +170,7 @@ class Assembly:
             clock=self.clock,
             feed=self.feed,
             tasks=self.tasks,
-            observe=self._observe,
+            observe=_all(self.observers),
             ended=both(self.learning.ended, self.told.ended) if hooks else self.learning.ended,
             random=os.urandom,
             deliver=self.deliveries.follow,
@@ -266,15 +266,21 @@ class Assembly:
             self._named(name)
         return name
 
-    def _observe(self, job: Job, event: Event) -> None:
-        for observer in self.observers:
-            observer(job, event)
-
     def _disown(self, new: NewJob, follower: str) -> asyncio.Task[bool]:
         now, policy = self.clock.now(), self.policies.policy(new.job.route)
         keep, shown = kept_for(new.job, policy, now), policy.refused_retention
         disowning = disown(self.store, new, follower, keep=keep, shown=shown, now=now)
         return self.tasks.spawn(disowning, name=f"disown {new.job.id}")
+
+
+def _all(observers: tuple[Observer, ...]) -> Observer:
+    """Return what tells all of them."""
+
+    def observe(job: Job, event: Event) -> None:
+        for observer in observers:
+            observer(job, event)
+
+    return observe
 
 
 def _taken_over(former: str, rows: int) -> None:

@@ -128,14 +128,16 @@ class Driver:
             return None if entry is None else entry.saved
         return entry.saved.with_(progress=entry.job.progress)
 
-    def follow(self, stored: Stored, follower: str, start: StartRequest | None = None) -> None:
+    def follow(
+        self, stored: Stored, follower: str, start: StartRequest | None = None, bearer: str | None = None
+    ) -> None:
         """Go on with a job that the store says `follower`, an incarnation of this replica, follows.
 
-        `start`: what is sealed in `stored`, where it has just been made here.
+        `start` and `bearer`: what is sealed in `stored`, where it has just been made here.
         """
         if (former := self._entries.get(stored.job.id)) is not None:
             former.followed = False
-        entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start)
+        entry = self._entries[stored.job.id] = Entry(stored, self._vault.reveal(stored.job), follower, start, bearer)
         self._note(entry.job)
         self._feed.publish(stored.job)
         rests = stored.rests_until > self._clock.now() and not self._only_concludes(entry)

@@ -14,6 +14,7 @@ class Entry:
     """One followed job: its newest record, and how much of it the store has."""
 
     __slots__ = (
+        "bearer",
         "body",
         "credential",
         "delivery",
@@ -35,7 +36,9 @@ class Entry:
         "waited",
     )
 
-    def __init__(self, stored: Stored, job: Job, follower: str, request: StartRequest | None = None) -> None:
+    def __init__(
+        self, stored: Stored, job: Job, follower: str, request: StartRequest | None = None, bearer: str | None = None
+    ) -> None:
         self.job = job
         self.saved = stored.job
         """The newest record that the store has."""
@@ -46,6 +49,8 @@ class Entry:
         self.request = request
         """The same as it is sent, where the job was accepted here."""
         self.credential = stored.credential
+        self.bearer = bearer
+        """What is sealed in that, until the start is first sent, where the job was accepted here."""
         self.followed = True
         """This is what its follower has of the job; no longer once it is over, or another's."""
         self.follower = follower

@@ -124,7 +124,7 @@ class Intake:
                 answer = await self._create(new, follower, order)
             if isinstance(answer, Created):
                 stored = Stored(new.job, new.start, new.credential)
-                self._driver.follow(stored, follower, _start(order, new.job.id))
+                self._driver.follow(stored, follower, _start(order, new.job.id), order.bearer)
         match answer:
             case Created():
                 return Accepted(new.job.id, share=1 if new.joins else 0)

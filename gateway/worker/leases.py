@@ -10,8 +10,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from gateway.core.delivery import Delivery
@@ -60,6 +60,25 @@ class _Dead:
     def __init__(self, now: float) -> None:
         self.since = now
         self.look_at = 0.0
+
+
+class _Naming(AbstractContextManager[str]):
+    """Counts, among those that are being created under a name, one row."""
+
+    __slots__ = ("_creating", "_name")
+
+    def __init__(self, name: str, creating: Counter[str]) -> None:
+        self._name = name
+        self._creating = creating
+
+    def __enter__(self) -> str:
+        self._creating[self._name] += 1
+        return self._name
+
+    def __exit__(self, *_error: object) -> None:
+        self._creating[self._name] -= 1
+        if not self._creating[self._name]:
+            del self._creating[self._name]
 
 
 class Leases:
@@ -169,17 +188,9 @@ class Leases:
         """Beat at once: somebody is said to have gone."""
         self._hurried.set()
 
-    @contextmanager
-    def naming(self) -> Iterator[str]:
+    def naming(self) -> AbstractContextManager[str]:
         """Give the name to create a row under. Until the block ends, nothing comes along from it to a later name."""
-        name = self.incarnation
-        self._creating[name] += 1
-        try:
-            yield name
-        finally:
-            self._creating[name] -= 1
-            if not self._creating[name]:
-                del self._creating[name]
+        return _Naming(self.incarnation, self._creating)
 
     async def leave(self) -> None:
         """End the lease for good, so that others take over at once. Raises `StoreDown`."""

@@ -34,10 +34,11 @@ class Performer:
 
     async def start(self, entry: Entry, request: StartRequest, action: Start, policy: Policy) -> e.Event:
         """Send the start, once."""
+        bearer, entry.bearer = entry.bearer, None
         return await self._upstream.start(
             request,
             entry.job.asked,
-            self._bearer(entry),
+            self._bearer(entry) if bearer is None else bearer,
             timeout=action.timeout,
             max_idle=policy.start_max_idle,
         )
