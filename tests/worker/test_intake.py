@@ -8,11 +8,12 @@ import itertools
 
 import pytest
 
+from gateway.core import events as e
 from gateway.core.errors import KeyReused, StoreUnavailable
 from gateway.core.ids import is_id, partition_of
-from gateway.core.job import Job, State
+from gateway.core.job import Job, Outcome, State
 from gateway.core.modes import CallerMode, UpstreamMode
-from gateway.core.policy import DAY, Deduplicate
+from gateway.core.policy import DAY, HOUR, Deduplicate
 from gateway.store.port import Gone
 from gateway.worker.disown import disown
 from gateway.worker.intake import Accepted, Intake, Order
@@ -34,9 +35,9 @@ def order(**fields: object) -> Order:
 
 
 @contextlib.asynccontextmanager
-async def door():
-    """Give a bench and the intake before it; whatever comes in is started and ends at once."""
-    async with bench() as it:
+async def door(**rules: object):
+    """Give a bench and the intake before it; whatever comes in is started and ends at once. `rules` as of a bench."""
+    async with bench(**rules) as it:
         it.upstream.on_start, it.upstream.on_read = [FOLLOWED] * 9, [ENDED]
         counter = itertools.count(1)
         disowned = []
@@ -56,6 +57,15 @@ async def door():
         )
         it.disowned = disowned
         yield it, intake
+
+
+async def test_every_try_of_a_start_has_the_bearer():
+    """The first as it came, later ones from under the seal."""
+    async with door(start_retry=HOUR) as (it, intake):
+        refused = e.StartRefused(Outcome(429, (), b""), frees_key=True)
+        it.upstream.on_start = [refused, refused, FOLLOWED]
+        await it.until((await intake.accept(order())).job_id, State.SUCCEEDED)
+        assert [call.bearer for call in it.upstream.starts] == ["bearer-1"] * 3
 
 
 async def test_an_order_becomes_a_job():
