@@ -29,7 +29,7 @@ def configure(settings: LogSettings, *, worker: int | None = None, parent: bool 
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
-        _stamp,
+        stamped,
     ]
     if worker is not None:
         shared.append(_of(worker))
@@ -37,7 +37,7 @@ def configure(settings: LogSettings, *, worker: int | None = None, parent: bool 
     # Tracebacks are rendered before secrets are taken out, so that they are searched too.
     last: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
-        *([_short_line if shares else _clean_line] if as_json else [without_secrets, _console()]),
+        *([short_line if shares else clean_line] if as_json else [without_secrets, _console()]),
     ]
     structlog.configure(
         processors=[*shared, *last],
@@ -68,11 +68,16 @@ def _of(worker: int) -> structlog.typing.Processor:
     return mark
 
 
-def _stamp(_log: object, _level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def stamped(_log: object, _level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Say when, in UTC: as structlog's own stamp does, at a quarter of its price."""
-    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    event["timestamp"] = f"{_second(second)}.{nanoseconds // 1000:06d}Z"
+    event["timestamp"] = timestamp()
     return event
+
+
+def timestamp() -> str:
+    """Return what a line says of when it was logged."""
+    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(second)}.{nanoseconds // 1000:06d}Z"
 
 
 @lru_cache(maxsize=2)
@@ -80,7 +85,7 @@ def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def _clean_line(log: object, level: str, event: structlog.typing.EventDict) -> str:
+def clean_line(log: object, level: str, event: structlog.typing.EventDict) -> str:
     """Return a line of JSON without secrets. Most lines hold none, as one search through the whole line tells."""
     if is_plain(event):
         line = _line(log, level, event)
@@ -90,9 +95,9 @@ def _clean_line(log: object, level: str, event: structlog.typing.EventDict) -> s
     return _line(log, level, without_secrets(log, level, event))
 
 
-def _short_line(log: object, level: str, event: structlog.typing.EventDict) -> str:
+def short_line(log: object, level: str, event: structlog.typing.EventDict) -> str:
     """Return a line without secrets that is written in one piece: where it is too long, its longest texts are cut."""
-    line = _clean_line(log, level, event)
+    line = clean_line(log, level, event)
     if len(line) < WHOLE:
         return line
     event = without_secrets(log, level, event)

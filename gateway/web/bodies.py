@@ -18,25 +18,41 @@ _SLOWEST = 8 * 1024
 _CLOSE = (("Connection", "close"),)
 
 
+def body_at_hand(request: Request) -> bytes | None:
+    """Return the body, if all of it came along with the head, as nearly always; a second time nothing.
+
+    Raises `BodyTooLarge`, `BadRequest`.
+    """
+    payload = request.payload
+    if not payload.is_eof():
+        return None
+    try:
+        body = payload.read_nowait()
+    except web.RequestPayloadError as error:
+        raise _unreadable() from error
+    _check(request, len(body))
+    return body
+
+
 async def read_body(request: Request) -> bytes:
     """Return the body, its coding taken off; a second time nothing.
 
     Raises `BodyTooLarge`, `BodyTooSlow`, `BadRequest`.
     """
-    payload = request.payload
+    if (body := body_at_hand(request)) is not None:
+        return body
     try:
-        if payload.is_eof():
-            # As nearly always: it came along with the head.
-            body = payload.read_nowait()
-            _check(request, len(body))
-            return body
         _check(request, int(request.headers.get("Content-Length", "0")))  # The parser took it for a number.
         request.tell_to_continue()
         return await _gathered(request)
     except TimeoutError as error:
         raise BodyTooSlow(headers=_CLOSE) from error
     except web.RequestPayloadError as error:
-        raise BadRequest("the body is not in its `Content-Encoding`, or its framing is broken") from error
+        raise _unreadable() from error
+
+
+def _unreadable() -> BadRequest:
+    return BadRequest("the body is not in its `Content-Encoding`, or its framing is broken")
 
 
 async def _gathered(request: Request) -> bytes:

@@ -16,7 +16,7 @@ from gateway.core.job import KeyScope
 from gateway.web import cors, orders, relay, shares
 from gateway.web.access import prove
 from gateway.web.answering import answer, urls_for
-from gateway.web.bodies import read_body
+from gateway.web.bodies import body_at_hand, read_body
 from gateway.web.departure import Departure
 from gateway.web.gateway import Gateway
 from gateway.web.log import note
@@ -48,9 +48,10 @@ async def run(request: Request, destination: Destination) -> Answered:
     # Who calls matters to records only; without one, all that is needed is what goes upstream.
     caller = caller_of(request) if route.policy.track else None
     bearer = bearer_for(request) if caller is None else caller.bearer
-    arguments = read_arguments(
-        destination.method, destination.query, await read_body(request), request.headers.get("Content-Type")
-    )
+    body = body_at_hand(request)
+    if body is None:
+        body = await read_body(request)
+    arguments = read_arguments(destination.method, destination.query, body, request.headers.get("Content-Type"))
     choice = choose(orders.said(request, destination, arguments), route.policy)
     if caller is not None:
         return _follow(request, orders.order(request, destination, caller, arguments, choice), caller, choice)

@@ -24,7 +24,6 @@ from gateway.web.request import Request
 from gateway.web.response import Response, Sent
 
 if TYPE_CHECKING:
-    from gateway.web.gateway import Gateway
     from gateway.web.server import Server
 
 _READ_LIMIT = 256 * 1024
@@ -50,7 +49,7 @@ class Connection(BaseProtocol):
     whatever follows, and nothing but what follows is refused for it.
     """
 
-    __slots__ = ("_behind", "_came", "_deaf", "_in_hand", "_local", "_payload", "_peer", "_server", "_task")
+    __slots__ = ("_behind", "_came", "_deaf", "_in_hand", "_local", "_payload", "_peer", "_task", "gateway", "server")
 
     def __init__(self, server: Server) -> None:
         super().__init__(server.loop, None)
@@ -62,18 +61,16 @@ class Connection(BaseProtocol):
         """What came behind the request in hand; more of it may be with the parser."""
         self._payload: StreamReader = EMPTY_PAYLOAD
         """The body that is read, or was read last."""
-        self._server = server
+        self.server = server
+        """What it knows of the other connections of its port."""
+        self.gateway = server.gateway
+        """The gateway that is called."""
         self._in_hand: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._deaf = False
         """Nothing more is read: what came made no sense, or the connection ends with the answer."""
         self._peer: str | None = None
         self._local: tuple[str, int] | None = None
-
-    @property
-    def gateway(self) -> Gateway:
-        """The gateway that is called."""
-        return self._server.gateway
 
     def now(self) -> float:
         """Return the loop's time in seconds."""
@@ -105,14 +102,14 @@ class Connection(BaseProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin. The loop has set TCP_NODELAY, and SO_KEEPALIVE comes from the listening socket."""
         self.transport = cast("asyncio.Transport", transport)
-        self._server.opened(self)
+        self.server.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End: whoever is answered has gone."""
         super().connection_lost(exc)
         self._deaf = True
         self._behind = b""
-        self._server.lost(self)
+        self.server.lost(self)
         if self._in_hand is not None:
             self._in_hand.payload.set_exception(ConnectionResetError("the caller has gone"))
         if self._task is not None:
@@ -122,7 +119,7 @@ class Connection(BaseProtocol):
         kept = None if self._in_hand is None else self._in_hand.keeping
         if kept is not None and kept.entered:
             kept.deferred = True
-            self._server.keep(task)
+            self.server.keep(task)
         else:
             task.cancel()
 
@@ -157,7 +154,8 @@ class Connection(BaseProtocol):
         elif data:
             self._came = b""  # Part of a request: what else is in it only the parser knows.
             if not self.busy:
-                self._server.head_begun(self)
+                self.server.idle.end(self)
+                self.server.heads.begin(self)
 
     def _misread(self, error: HttpProcessingError) -> None:
         """Read no more: where a request ends is not known."""
@@ -194,18 +192,15 @@ class Connection(BaseProtocol):
         if message.upgrade and (message.method == "CONNECT" or not self._let_go(message.headers)):
             # No protocol is switched to here. What follows might be meant for another: nobody reads it.
             request.keeps = False
-        self._server.taken(self)
-        self._task = self._loop.create_task(self._server.handle(request))
-
-    def began(self) -> None:
-        """Take note that the handler runs: one whose caller goes before that never does, and nothing is heard of it."""
-        self._server.began()
+        if not self.server.idle.end(self):
+            self.server.heads.end(self)
+        self._task = self._loop.create_task(self.server.handle(request))
 
     def answer(self, request: Request, response: Response) -> None:
         """Write the answer of the request in hand, and go on. Raises ValueError for one that cannot be written."""
         whole = request.payload.is_eof()
         unsent = not whole and request.wants_continue
-        keeps = request.keeps and not (response.close or self._server.closes or self._deaf or unsent)
+        keeps = request.keeps and not (response.close or self.server.closes or self._deaf or unsent)
         if request.headed and not isinstance(response, Sent):
             # It broke off: another head would be read as more of its body. So it ends as what is incomplete does.
             keeps = False
@@ -214,7 +209,7 @@ class Connection(BaseProtocol):
         elif not isinstance(response, Sent):
             self._write(response, head_only=request.method == "HEAD", http10=request.http10, keeps=keeps)
         self._in_hand = self._task = None
-        self._server.ended(request, response.status)
+        self.server.ended(request, response.status)
         if not (whole or unsent):
             self._linger(request.payload, _LINGER if response.status != _TOO_SLOW else _SHORT_LINGER, keeps=keeps)
         elif keeps:
@@ -226,7 +221,7 @@ class Connection(BaseProtocol):
     def unanswered(self, request: Request) -> None:
         """Take note that nobody is left to answer, or nobody to do it."""
         self._in_hand = self._task = None
-        self._server.ended(request, None)
+        self.server.ended(request, None)
         self._end()
 
     def _write(self, response: Response, *, head_only: bool, http10: bool, keeps: bool) -> None:
@@ -278,10 +273,10 @@ class Connection(BaseProtocol):
             self._resume_reading_for_buffer()
         if self.busy:
             return
-        if self._deaf or self._server.closes:
+        if self._deaf or self.server.closes:
             self._end()
         elif not behind:
-            self._server.idle(self)
+            self.server.idle.begin(self)
 
     def _end(self) -> None:
         """Close, once what was written has left."""
@@ -338,7 +333,7 @@ class Connection(BaseProtocol):
 
     def write_head(self, request: Request, status: int, fields: Headers) -> None:
         """Begin an answer of unknown length: in chunks, or to HTTP/1.0 until the connection ends."""
-        request.keeps = not request.http10 and request.keeps and not self._server.closes
+        request.keeps = not request.http10 and request.keeps and not self.server.closes
         framing = wire.framing_of(keeps=request.keeps, http10=request.http10)
         if not request.http10:
             framing += "Transfer-Encoding: chunked\r\n"

@@ -8,71 +8,47 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from functools import lru_cache
 
 from multidict import CIMultiDictProxy
 
 from gateway.core.exchange import Headers
 from gateway.web.hygiene import HOST
+from gateway.web.names import Names, RawFields
 from gateway.web.settings import WebSettings
 
-_HOP_BY_HOP = {
-    "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
-    "trailer", "transfer-encoding", "upgrade",
-}  # fmt: skip
-_OF_THE_GATEWAY = {
-    "accept", "accept-encoding", "authorization", "call-mode", "call-on-disconnect", "call-on-timeout", "callback-url",
-    "cancel-after", "content-length", "content-type", "cookie", "host", "idempotency-key", "last-event-id", "prefer",
-    "range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
-}  # fmt: skip
-_OF_PROXIES = (
-    "forwarded",
-    "via",
-    "x-forwarded",
-    "x-real-ip",
-    "x-original",
-    "x-rewrite",
-    "x-http-method",
-    "cf-",
-    "sec-",
-)
-
-
 _OWN = (("Accept", "*/*"), ("Accept-Encoding", "identity"))
+
+_STOPPING = frozenset({"connection", "content-encoding"})
+"""Fields whose values take fields out."""
 
 _DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
 """Codings that aiohttp takes off a request's body: what goes upstream is plain, and must not be called otherwise."""
 
 
-def upstream_headers(headers: CIMultiDictProxy[str], content_type: str | None) -> Headers:
-    """Return the fields that a start carries upstream, without its credential."""
-    passed = [(str(name), _as_sent(value)) for name, value in headers.items() if _passes(name)]
-    if "Connection" in headers or "Content-Encoding" in headers:
-        stopped = _stopped(headers)
-        passed = [field for field in passed if field[0].lower() not in stopped]
+def upstream_headers(fields: RawFields, names: Names, content_type: str | None) -> Headers:
+    """Return the fields that a start carries upstream, without its credential. `names`: those of `fields`."""
     own = _OWN if content_type is None else (*_OWN, ("Content-Type", content_type))
+    if not names.passing:
+        return own
+    passed = [(_text(fields[place][0]), _text(fields[place][1])) for place in names.passing]
+    if not _STOPPING.isdisjoint(names.present):
+        stopped = _stopped(fields)
+        passed = [field for field in passed if field[0].lower() not in stopped]
     return (*own, *passed)
 
 
-def _stopped(headers: CIMultiDictProxy[str]) -> set[str]:
+def _text(raw: bytes) -> str:
+    """Return a field's bytes as they are held everywhere behind the parser."""
+    return raw.decode("latin-1")
+
+
+def _stopped(fields: RawFields) -> set[str]:
     """Return the names that this request's own fields take out."""
-    named = {token.strip().lower() for value in headers.getall("Connection", ()) for token in value.split(",")}
-    if headers.get("Content-Encoding", "").lower() in _DECODED:
+    said = [(_text(name).lower(), _text(value).lower()) for name, value in fields]
+    named = {token.strip() for name, value in said if name == "connection" for token in value.split(",")}
+    if any(name == "content-encoding" and value in _DECODED for name, value in said):
         named.add("content-encoding")
     return named
-
-
-def _as_sent(value: str) -> str:
-    """Return a field's bytes as latin-1 text: aiohttp reads them as UTF-8, with what is none escaped."""
-    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-@lru_cache(maxsize=1024)
-def _passes(name: str) -> bool:
-    """Whether a field of this name may pass; names are few, and come with every request."""
-    name = name.lower()
-    # Some servers read `_` in a name as `-`: a twin of a field that was checked here.
-    return not (name in _HOP_BY_HOP or name in _OF_THE_GATEWAY or "_" in name or name.startswith(_OF_PROXIES))
 
 
 def origin(

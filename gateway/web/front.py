@@ -27,7 +27,7 @@ def front(route: Handler) -> Front:
     """Return what answers every request of a port, whatever happens. `route` finds the handler and calls it."""
 
     async def handle(request: Request) -> None:
-        request.connection.began()
+        request.connection.server.began()
         try:
             # Before any handler reads a header: what two servers could read in two ways is acted on by neither.
             hygiene.check(request)

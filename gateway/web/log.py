@@ -26,13 +26,9 @@ def note(request: Request, *, job: Job | None = None, **fields: object) -> None:
 
 def log_access(log: Frequent, request: Request, status: int | None, seconds: float) -> None:
     """Write the line, without the query, which may hold anything. `status`: None if the caller went unanswered."""
-    path = request.path
-    fields: dict[str, object] = {
-        "method": request.method,
-        "path": path if path.isprintable() else ascii(path),
-        "status": status,
-        "ms": round(seconds * 1000, 1),
-    }
-    if request.notes is not None:
-        fields.update(request.notes)
-    log(fields)
+    path, notes = request.path, request.notes or {}
+    fields = (("method", request.method), ("path", path if path.isprintable() else ascii(path)), ("status", status))
+    if "job" in notes:
+        log({**dict(fields), "ms": round(seconds * 1000, 1), **notes})
+    else:
+        log.again((*fields, *notes.items()), seconds * 1000)

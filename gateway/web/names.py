@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.web.passing import passes
+
 _MOST_KEPT = 1024
 _LONGEST_KEPT = 2048
 """Bytes of all names together: longer ones are made up, and must not fill the memory."""
@@ -23,6 +25,8 @@ class Names(msgspec.Struct, frozen=True):
     """Bytes, those of repeated ones counted again."""
     repeated: bool
     """Whether any comes twice."""
+    passing: tuple[int, ...]
+    """The places of those that go upstream, unless another field's value takes them out."""
 
 
 _known: dict[tuple[bytes, ...], Names] = {}
@@ -35,8 +39,13 @@ def names_of(fields: RawFields) -> Names:
 
 
 def _read(key: tuple[bytes, ...]) -> Names:
-    present = frozenset(name.decode("latin-1").lower() for name in key)
-    names = Names(present, sum(map(len, key)), repeated=len(present) < len(key))
+    lowered = [name.decode("latin-1").lower() for name in key]
+    names = Names(
+        present=frozenset(lowered),
+        size=sum(map(len, key)),
+        repeated=len(set(lowered)) < len(key),
+        passing=tuple([place for place, name in enumerate(lowered) if passes(name)]),
+    )
     if names.size <= _LONGEST_KEPT:
         if len(_known) >= _MOST_KEPT:
             _known.clear()

@@ -91,7 +91,7 @@ def start(request: Request, destination: Destination, arguments: Arguments, poli
     return StartRequest(
         method=destination.method,
         url=destination.upstream_url(base, query),
-        headers=upstream_headers(request.headers, arguments.content_type),
+        headers=upstream_headers(request.raw_headers, request.names, arguments.content_type),
         body=body,
     )
 

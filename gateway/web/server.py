@@ -30,8 +30,10 @@ class Server:
         self._connections: set[Connection] = set()
         self._emptied = asyncio.Event()
         self._emptied.set()
-        self._idle = Patience(self.loop, keep_alive, Connection.close)
-        self._heads = Patience(self.loop, _HEAD, Connection.refuse_head)
+        self.idle = Patience(self.loop, keep_alive, Connection.close)
+        """The connections on which a request is waited for."""
+        self.heads = Patience(self.loop, _HEAD, Connection.refuse_head)
+        """The connections on which part of a head has come."""
         self._closing = False
         self._log = Frequent("request")
 
@@ -51,31 +53,18 @@ class Server:
         if self._closing:  # It was accepted just before the port was closed: nobody looks for it any more.
             connection.close()
         else:
-            self.idle(connection)
+            self.idle.begin(connection)
 
     def lost(self, connection: Connection) -> None:
         """Forget one that is gone."""
         self._connections.discard(connection)
         if not self._connections:
             self._emptied.set()
-        self.taken(connection)
-
-    def idle(self, connection: Connection) -> None:
-        """Take note of one that waits for a request."""
-        self._idle.begin(connection)
-
-    def head_begun(self, connection: Connection) -> None:
-        """Take note of one on which part of a head has come."""
-        self._idle.end(connection)
-        self._heads.begin(connection)
-
-    def taken(self, connection: Connection) -> None:
-        """Take note of one that waits for no head any more."""
-        if not self._idle.end(connection):
-            self._heads.end(connection)
+        self.idle.end(connection)
+        self.heads.end(connection)
 
     def began(self) -> None:
-        """Take note of a request that is handled."""
+        """Take note that a request is handled: of one whose caller goes before that, nothing is heard."""
         if self._logs:
             self.gateway.drain.enter()
 
@@ -93,8 +82,8 @@ class Server:
     async def close(self, linger: float) -> None:
         """End all connections: idle ones now, busy ones as they answer, what is left after `linger` seconds."""
         self._closing = True
-        self._idle.close()
-        self._heads.close()
+        self.idle.close()
+        self.heads.close()
         for connection in [*self._connections]:
             connection.close()
         with contextlib.suppress(TimeoutError):

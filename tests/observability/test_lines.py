@@ -108,6 +108,13 @@ def test_what_is_frequent_goes_the_way_of_all_lines():
     assert logs == [{"event": "request", "path": "/", "log_level": "info"}]
 
 
+def test_what_comes_again_where_lines_are_no_json():
+    """Goes the way of all lines."""
+    with capture_logs() as logs:
+        Frequent("request").again((("path", "/"),), 1.26)
+    assert logs == [{"event": "request", "path": "/", "ms": 1.3, "log_level": "info"}]
+
+
 def test_what_is_frequent_is_wanted_or_not():
     """As the configured level says."""
     before = structlog.get_config()

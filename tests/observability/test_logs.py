@@ -10,6 +10,8 @@ import types
 import pytest
 import structlog
 
+from gateway.observability.frequent import Frequent
+from gateway.observability.lines import WHOLE
 from gateway.observability.logs import configure
 from gateway.observability.settings import LogSettings
 
@@ -50,6 +52,33 @@ def test_lines_are_json(stderr):
     (line,) = lines(stderr)
     assert line.pop("timestamp").endswith("Z")
     assert line == {"event": "listening", "level": "info", "port": 8080, "path": "/t/a\nb"}
+
+
+@pytest.mark.parametrize("worker", [None, 2])
+def test_a_line_that_comes_again(stderr, worker: int | None):
+    """Is the line that it would be by itself, each with its own time, and as free of secrets."""
+    configure(LogSettings(format="json"), worker=worker)
+    log = Frequent("request")
+    fields = (("path", "/é\u2028"), ("status", None), ("said", f"Bearer {SECRET}"), ("tracked", False))
+    log({**dict(fields), "ms": 1.2})
+    for milliseconds in (1.24, 17.0):
+        log.again(fields, milliseconds)
+    assert stderr.getvalue().isascii()
+    assert SECRET not in stderr.getvalue()
+    whole, *again = lines(stderr)
+    assert [each.pop("timestamp")[-1] for each in (whole, *again)] == ["Z"] * 3
+    assert again == [whole, {**whole, "ms": 17.0}]
+    assert whole.get("worker") == worker
+
+
+def test_a_long_line_that_comes_again(stderr):
+    """Is written in one piece where others write as well, as it would be by itself."""
+    configure(LogSettings(format="json"), worker=2)
+    fields = (("path", "/" + "x" * WHOLE), ("status", 200))
+    for _ in range(2):
+        Frequent("request").again(fields, 1.0)
+    assert all(WHOLE - 64 < len(line) < WHOLE for line in stderr.getvalue().splitlines())
+    assert all(line["ms"] == 1 and line["path"].startswith("/x") for line in lines(stderr))
 
 
 def test_auto_is_json_where_nobody_looks(stderr):

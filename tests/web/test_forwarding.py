@@ -7,13 +7,22 @@ import ipaddress
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from gateway.web.forwarding import origin, upstream_headers
+from gateway.core.exchange import Headers
+from gateway.web import forwarding
+from gateway.web.forwarding import origin
+from gateway.web.names import names_of
 from gateway.web.settings import WebSettings
 
 
 def fields(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
     """Return header fields as aiohttp gives them."""
     return CIMultiDictProxy(CIMultiDict(pairs))
+
+
+def upstream_headers(sent: CIMultiDictProxy[str], content_type: str | None) -> Headers:
+    """Return what goes upstream of fields as aiohttp gives them."""
+    raw = tuple([(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in sent.items()])
+    return forwarding.upstream_headers(raw, names_of(raw), content_type)
 
 
 def test_end_to_end_fields_pass():

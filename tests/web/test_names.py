@@ -10,6 +10,7 @@ def test_what_is_known():
     assert known.present == {"host", "x-a"}
     assert known.size == len("Hostx-ax-a")
     assert known.repeated
+    assert known.passing == (1, 2)
     assert not names_of(((b"Host", b"x"), (b"X-A", b"1"))).repeated
 
 
