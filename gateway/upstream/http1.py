@@ -57,13 +57,13 @@ class Http1Client:
 
     async def exchange(self, request: Request, *, timeout: float, max_idle: float | None = None) -> Exchanged:
         """Send `request` once. See `gateway.upstream.port.Client.exchange`."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
         try:
             origin, head = encode_request(request)
         except ValueError as error:
             return Failure(Reason.MALFORMED, sent=False, detail=str(error))
-        pool = self._pools.get(origin) or self._new_pool(origin, loop)
+        pool = self._pools.get(origin) or self._new_pool(origin)
+        # Of the pool's loop: to ask which one runs is a system call (CPython 3.11 asks for the process's id).
+        deadline = pool.loop.time() + timeout
         connection = pool.take(max_idle)
         if connection is None:
             connected = await self._lease(pool, origin, deadline)
@@ -85,8 +85,8 @@ class Http1Client:
         for pool in self._pools.values():
             await pool.close()
 
-    def _new_pool(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> Pool:
-        options = self._options
+    def _new_pool(self, origin: Origin) -> Pool:
+        options, loop = self._options, asyncio.get_running_loop()
         pool = Pool(loop, limit=options.connections_per_origin, keep_alive=options.keep_alive)
         self._pools[origin] = pool
         return pool

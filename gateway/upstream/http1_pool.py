@@ -17,7 +17,8 @@ class Pool:
     """Connections to one origin. `leases + idle` never exceeds `limit`; while anyone waits, nothing is idle."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, limit: int, keep_alive: float) -> None:
-        self._loop = loop
+        self.loop = loop
+        """The one that the connections belong to."""
         self._limit = limit
         self._keep_alive = keep_alive
         self._used = 0
@@ -31,7 +32,7 @@ class Pool:
 
     def take(self, max_idle: float | None = None) -> Connection | None:
         """Lease the most recently used idle connection that has idled at most `max_idle` seconds, or return None."""
-        oldest = self._loop.time() - min(math.inf if max_idle is None else max_idle, self._keep_alive)
+        oldest = self.loop.time() - min(math.inf if max_idle is None else max_idle, self._keep_alive)
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.idle_since < oldest:
@@ -54,7 +55,7 @@ class Pool:
             connection, _ = self._idle.popitem(last=False)
             connection.abort()
             return None
-        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+        waiter: asyncio.Future[Connection | None] = self.loop.create_future()
         self._waiters[waiter] = None
         try:
             return await waiter
@@ -77,10 +78,10 @@ class Pool:
         if connection is None:
             self._used -= 1
             return
-        connection.idle_since = self._loop.time()
+        connection.idle_since = self.loop.time()
         self._idle[connection] = None
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(self._keep_alive, self._sweep)
+            self._sweeper = self.loop.call_later(self._keep_alive, self._sweep)
 
     def opened(self, connection: Connection) -> None:
         """Take note of a connection that is to be told of as `lost`; one that has been told of already is not."""
@@ -102,7 +103,7 @@ class Pool:
             self._sweeper.cancel()
             self._sweeper = None
         if self._open:
-            self._emptied = self._loop.create_future()
+            self._emptied = self.loop.create_future()
             for connection in self._open:
                 connection.abort()
             await self._emptied
@@ -110,12 +111,12 @@ class Pool:
     def _sweep(self) -> None:
         """Close what has idled for the whole limit; come again when the next one will have."""
         self._sweeper = None
-        now = self._loop.time()
+        now = self.loop.time()
         while self._idle:
             connection = next(iter(self._idle))
             due = connection.idle_since + self._keep_alive
             if due > now:
-                self._sweeper = self._loop.call_at(due, self._sweep)
+                self._sweeper = self.loop.call_at(due, self._sweep)
                 return
             del self._idle[connection]
             self._used -= 1
