@@ -1,17 +1,18 @@
 """`POST /-/hooks/orchestrator`: Orchestrator says that jobs have ended, so they are looked at sooner.
 
-If it comes to the replica that follows the job, that one looks at once; else all are told, for one of them does. It
-is never more than a hint: no answer of ours makes Orchestrator send it again, and a failed one disables the webhook for
-an hour, so what can be answered well is.
+If it comes to the replica that follows the job, that one looks at once. Unless that is the one for certain, all are
+told, for one of them is. It is never more than a hint: no answer of ours makes Orchestrator send it again, and a failed
+one disables the webhook for an hour, so what can be answered well is.
 """
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext, suppress
 
 from gateway.core.errors import MethodNotAllowed, NotATrigger, SignatureInvalid
 from gateway.core.policy import HOUR
-from gateway.store.port import Hint
+from gateway.store.port import Hint, StoreDown
 from gateway.upstream.webhooks import SIGNATURE, Event, is_signed, read_event
 from gateway.web.bodies import read_body
 from gateway.web.gateway import Gateway
@@ -50,5 +51,8 @@ async def _announce(gateway: Gateway, event: Event, body: bytes) -> None:
         for number, ended in enumerate(event.ended):
             mark = gateway.keyring.hash("webhook", identity, str(number))
             hint = Hint(mark, reference=ended.reference, key=ended.key, folder=ended.folder)
-            if not gateway.hints.take_own(hint):
+            taken = gateway.hints.take_own(hint)
+            if taken and gateway.hints.is_surely_own(hint):
+                continue
+            with suppress(StoreDown) if taken else nullcontext():
                 await gateway.store.announce(hint, keep=_REMEMBERED)

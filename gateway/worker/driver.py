@@ -178,6 +178,11 @@ class Driver:
         """Return the id of the job that is followed here and has this key, in lower case, in Orchestrator."""
         return self._by_key.get(upstream_key)
 
+    def holds(self, job_id: str) -> bool:
+        """Whether a job is followed here and, for certain, nowhere else."""
+        entry = self._entries.get(job_id)
+        return entry is not None and self._holds(entry.follower)
+
     def hurry_key(self, upstream_key: str) -> None:
         """Hurry the job that has this key, in lower case, in Orchestrator, if it is followed here."""
         if (job_id := self._by_key.get(upstream_key)) is not None:

@@ -54,6 +54,11 @@ class Hints:
         self.take(hint)
         return True
 
+    def is_surely_own(self, hint: Hint) -> bool:
+        """Whether no other replica can follow the job that `hint` names: after a pause, one may."""
+        job_id = self._named(hint)
+        return job_id is not None and self._driver.holds(job_id)
+
     def take(self, hint: Hint) -> None:
         """Take a hint, which every replica is told of."""
         if not self._is_new(hint.event):

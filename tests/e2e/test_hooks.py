@@ -22,7 +22,10 @@ from gateway.core.modes import UpstreamMode
 from gateway.core.policy import SECOND, Binding, Pace
 from gateway.simulator import Settings, Simulator
 from gateway.simulator.settings import Webhook, WebhookTraffic
+from gateway.store.port import Hint, StoreDown
+from gateway.store.redis import RedisStore
 from gateway.web.settings import Route
+from gateway.worker.leases import Leases
 from tests.e2e.support import Answer, Caller, calling, check_problem, eventually
 from tests.support.listening import free_port
 from tests.support.rig import BASE_PATH, config, policy, simulated, with_store
@@ -199,6 +202,31 @@ class TestBelief:
         for number in range(50):
             await post(stage.there, event(EventId=f"more {number}", Job={"Key": job.key}))
         assert stage.reads <= 2 + (time.monotonic() - begun) / (SLOW.floor / 1000)
+
+    @pytest.mark.parametrize("away", [False, True])
+    async def test_a_job_that_may_be_another_s_by_now(self, stage: Stage, monkeypatch: pytest.MonkeyPatch, away: bool):
+        """All are told, if they can be: who follows it now would else read it when it is due."""
+        await stage.running(
+            await stage.here(path="/jobs", json={"id": "a", "duration": 30}, headers={"Call-Mode": "async"})
+        )
+        (job,) = stage.simulator.jobs.values()
+        announce, announced = RedisStore.announce, []
+
+        async def told(store: RedisStore, hint: Hint, *, keep: int) -> bool:
+            announced.append(hint)
+            if away:
+                raise StoreDown("away")
+            return await announce(store, hint, keep=keep)
+
+        monkeypatch.setattr(RedisStore, "announce", told)
+        monkeypatch.setattr(Leases, "holds", lambda _leases, _follower: False)
+        assert (await post(stage.here, event(Job={"Key": job.key}))).status == 204
+        assert len(announced) == 1
+
+        async def read() -> bool:
+            return stage.reads == 1
+
+        await eventually(read)
 
     async def test_many_jobs_in_one(self, stage: Stage):
         """Each of `Jobs` is looked at."""

@@ -166,3 +166,17 @@ async def test_events_are_forgotten():
         takes.take(first)
         await asyncio.sleep(1)
         assert len(it.upstream.reads) == seen + 1
+
+
+async def test_a_job_that_may_be_another_s_by_now():
+    """Is looked at here, in case it is not; but all must be told."""
+    async with bench(pace=SLOW) as it:
+        (job_id,) = await running(it, 1)
+        takes, said = hints(it), hint(reference=job_id)
+        assert takes.is_surely_own(said)
+        assert not takes.is_surely_own(hint(reference="no such job"))
+        it.holds = False
+        assert takes.take_own(said)
+        assert not takes.is_surely_own(said)
+        await asyncio.sleep(1)
+        assert len(it.upstream.reads) == 1
