@@ -389,7 +389,7 @@ class Driver:
         """Apply `event`. What it changed for good is `unsaved` until the store has it."""
         before, now = entry.job, self._clock.now()
         job = entry.job = apply(before, event, now)
-        self._observe(job, event)
+        self._tell(self._observe, job, event)
         if isinstance(event, _ENDS):
             entry.body = event.outcome.body
         if entry.start is not None and job.start_answered:
@@ -399,11 +399,17 @@ class Driver:
         if job.revision == before.revision:
             return  # Nothing durable has changed.
         if isinstance(event, _TELL_AGES):
-            self._ended(before, job, event, told)
+            self._tell(self._ended, before, job, event, told)
         if job.state.terminal:
             self._has_ended(entry, event, now)
         # Its output is read at once, and saved along with the end; should that fail, so may this be read again.
         entry.unsaved = entry.unsaved or not _leads_to_output(event)
+
+    def _tell(self, whom: Callable[..., None], *what: object) -> None:
+        try:
+            whom(*what)
+        except Exception as error:  # noqa: BLE001 - what has happened is saved, whoever fails to take note of it
+            self._failed(error)
 
     def _has_ended(self, entry: Entry, event: e.Event, now: int) -> None:
         if entry.job.callback_url is not None:

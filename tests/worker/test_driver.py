@@ -87,6 +87,24 @@ async def test_what_happens_is_observed_in_order():
         assert [job.state for job, _ in it.seen] == ["starting", "running", "running", "succeeded"]
 
 
+@pytest.mark.parametrize("whom", ["_observe", "_ended"])
+async def test_who_fails_to_take_note_of_an_end_does_not_lose_it(monkeypatch, whom: str):
+    """It is saved and told all the same; of the failure somebody is told."""
+    async with bench() as it:
+        it.upstream.on_start, it.upstream.on_read = [FOLLOWED], [ENDED]
+
+        def fails(*what: object) -> None:
+            if any(isinstance(each, e.Ended) for each in what):
+                raise RuntimeError("a defect")
+
+        monkeypatch.setattr(it.driver, whom, fails)
+        job_id = await it.followed()
+        job = await it.until(job_id, State.SUCCEEDED, within=60)
+        assert await it.saved(job_id) == job
+        assert len(it.driver) == 0
+        assert [str(error) for error in it.failed] == ["a defect"]
+
+
 class TestIntent:
     """A start is not sent before the store has the intent to send it."""
 
