@@ -234,6 +234,9 @@ class Driver:
         """Begin nothing more; wait, `timeout` seconds at most, for answers to starts and for saves under way."""
         self._stopping = True
         self._schedule.stop()
+        for entry in self._entries.values():
+            if entry.unsaved:  # A save that failed was to be tried again later.
+                self._begin_save(entry)
         ends = asyncio.get_running_loop().time() + timeout
         while (busy := self._busy()) and (left := ends - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(busy, timeout=left)

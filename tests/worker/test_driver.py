@@ -11,7 +11,7 @@ from gateway.core import events as e
 from gateway.core.delivery import SPAN
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.ids import partition_of
-from gateway.core.job import Leg, LegKind, Outcome, State
+from gateway.core.job import Job, Leg, LegKind, Outcome, State
 from gateway.core.modes import UpstreamMode
 from gateway.core.outcome import problem_outcome
 from gateway.core.policy import DAY, HOUR, MINUTE, SECOND, Pace, Policy
@@ -711,6 +711,26 @@ class TestStopping:
             await it.driver.stop(30)
             await asyncio.sleep(600)
             assert it.upstream.reads == []
+
+    async def test_a_save_that_failed_is_tried_once_more(self, monkeypatch):
+        """What a start came to would be lost for good: nobody who takes the job over can ask for it again."""
+        async with bench() as it:
+            it.upstream.on_start = [e.Ended(OK, UpstreamMode.LONG_POLL)]
+            conceal = it.vault.conceal
+
+            def fails(job: Job) -> Job:
+                if job.state is State.SUCCEEDED:
+                    monkeypatch.undo()
+                    raise RuntimeError("a defect")
+                return conceal(job)
+
+            monkeypatch.setattr(it.vault, "conceal", fails)
+            job_id = await it.followed()
+            await asyncio.sleep(1)
+            assert [str(error) for error in it.failed] == ["a defect"]
+            assert (await it.saved(job_id)).state is State.STARTING
+            await it.driver.stop(30)
+            assert (await it.saved(job_id)).state is State.SUCCEEDED
 
 
 class TestEnds:
