@@ -18,7 +18,7 @@ from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.delivery import Delivery, starters_delivery
 from gateway.core.errors import InternalError, StoreUnavailable
-from gateway.core.job import Job, LegKind, State
+from gateway.core.job import Job, LegKind
 from gateway.core.outcome import problem_outcome
 from gateway.core.plan import Action, Conclude, Read, Reconcile, Start, Stop, plan, postponed
 from gateway.core.policy import SECOND, Policy
@@ -195,9 +195,10 @@ class Driver:
     def hurry(self, job_id: str, *, told: bool = True) -> None:
         """Look at a followed job as soon as its route allows: something says that it has news; `told`: just now."""
         entry = self._entries.get(job_id)
-        if entry is not None and entry.job.state in {State.RUNNING, State.UNKNOWN}:
+        if entry is not None and not entry.job.state.terminal:
             entry.hurried, entry.told = True, told or entry.told
-            if entry.step is None:
+            # Before its start is answered there is nothing to look at; then it is looked at as soon.
+            if entry.step is None and entry.job.start_answered:
                 self._wake(entry)
 
     def disown(self, job_id: str) -> None:

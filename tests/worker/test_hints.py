@@ -13,7 +13,7 @@ from gateway.core.modes import UpstreamMode
 from gateway.core.policy import MINUTE, Binding, Pace
 from gateway.store.port import Hint
 from gateway.worker.hints import Hints
-from tests.worker.doubles import FOLLOWED, RUNNING, STATUS, OnePolicy, bench
+from tests.worker.doubles import ENDED, FOLLOWED, RUNNING, STATUS, OnePolicy, bench
 
 pytestmark = pytest.mark.looptime
 
@@ -180,3 +180,16 @@ async def test_a_job_that_may_be_another_s_by_now():
         assert not takes.is_surely_own(said)
         await asyncio.sleep(1)
         assert len(it.upstream.reads) == 1
+
+
+async def test_a_hint_that_comes_before_the_start_is_answered():
+    """A job may end sooner: its first read is as soon as the route allows, and it was told of."""
+    async with bench(pace=SLOW) as it:
+        answer = asyncio.get_running_loop().create_future()
+        it.upstream.on_start, it.upstream.on_read = [answer], [ENDED]
+        job_id = await it.followed()
+        await asyncio.sleep(1)
+        assert hints(it).take_own(hint(reference=job_id))
+        answer.set_result(FOLLOWED)
+        await it.until(job_id, State.SUCCEEDED, within=1)
+        assert [told for *_, told in it.ended] == [True]
