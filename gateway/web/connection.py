@@ -177,6 +177,7 @@ class Connection(BaseProtocol):
         """Read on, where a body that nobody took had stopped it: aiohttp asks at the end of every body."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
+            self._read_on()
 
     def resume_writing(self) -> None:
         """Go on: what was written has gone far enough."""
@@ -269,14 +270,21 @@ class Connection(BaseProtocol):
         self._came = behind if self._parser is None else b""  # What the parser has kept would come before it.
         if behind or self._parser is not None:
             self._read(behind)
-        if self._buffer_paused:
-            self._resume_reading_for_buffer()
+        self._read_on()
         if self.busy:
             return
         if self._deaf or self.server.closes:
             self._end()
         elif not behind:
             self.server.idle.begin(self)
+
+    def _read_on(self) -> None:
+        """Have the socket read again, once what came before it was paused is used up.
+
+        A request whose end has come may have all the rest behind it, with the parser: more would be put on top of that.
+        """
+        if self._buffer_paused and not (self._reading_paused or (self.busy and self._payload.is_eof())):
+            self._resume_reading_for_buffer()
 
     def _end(self) -> None:
         """Close, once what was written has left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import inspect
 import itertools
 import random
@@ -105,6 +106,13 @@ class Handlers:
         """Answer with the query."""
         return Response(200, (), request.raw_query.encode())
 
+    async def measured(self, request: Request) -> Response:
+        """Answer how much has come that is not handled yet, once there was time to read more."""
+        await read_body(request)
+        await asyncio.sleep(0.002)
+        connection = request.connection
+        return Response(200, (), b"%d" % (len(connection._came) + len(connection._behind)))
+
     async def slimmed(self, request: Request) -> Response:
         """Answer whether the parser was let go of."""
         body = await read_body(request)
@@ -176,6 +184,10 @@ class Peer:
             return await self._reader.read()
         finally:
             await self.close()
+
+    def cut(self) -> None:
+        """Go, whatever is still to be sent."""
+        self._writer.transport.abort()
 
     async def close(self) -> None:
         """Go."""
@@ -385,6 +397,20 @@ async def test_much_behind_a_request():
         it.handlers.go.set()
         assert [len((await peer.answer())[2]) for _ in range(301)] == [6, *[900] * 300]
         await peer.close()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["short", "packed"])
+async def test_what_is_behind_a_request_does_not_grow_with_each(packed: bool):
+    """However many requests come in line: more is read once what came before is used up."""
+    body = gzip.compress(bytes(700_000)) if packed else b"x"
+    fields = b"Content-Encoding: gzip\r\n" if packed else b""
+    one = b"POST /measured HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(body), body)
+    block = one * (2**20 // len(one))
+    async with rig(max_body=2**20) as it, asyncio.timeout(20):
+        peer = await it.connect()
+        peer.send(block * 20)
+        assert max([int((await peer.answer())[2]) for _ in range(60)]) < 2**20
+        peer.cut()
 
 
 def _cut(data: bytes, *places: int) -> list[bytes]:
