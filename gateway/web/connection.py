@@ -258,7 +258,7 @@ class Connection(BaseProtocol):
         # What begins in the middle of a head's end would have it found in a body.
         head = -1 if self._came[:1] in {b"\r", b"\n"} else self._came.find(_HEAD_END)
         length = fields.get("Content-Length", "0")
-        if head < 0 or not length.isdigit():
+        if head < 0 or not length.isdigit() or "Transfer-Encoding" in fields:
             return None
         return len(self._came) - head - len(_HEAD_END) - int(length)
 

@@ -608,6 +608,19 @@ async def test_what_follows_where_another_protocol_is_asked_for(asked: bytes):
         assert it.handlers.told == ["echo"]
 
 
+@pytest.mark.parametrize("upgrade", [b"h2c", b"websocket"])
+async def test_a_chunked_body_where_another_protocol_is_asked_for(upgrade: bytes):
+    """Is read, though it comes after its head: Java's client asks for HTTP/2 and sends it so."""
+    async with rig() as it, asyncio.timeout(5):
+        peer = await it.connect()
+        fields = b"Host: x\r\nConnection: upgrade\r\nUpgrade: %b\r\nTransfer-Encoding: chunked" % upgrade
+        peer.send(b"POST /echo HTTP/1.1\r\n%b\r\n\r\n" % fields)
+        while not it.handlers.told:  # noqa: ASYNC110 - nobody is told of it
+            await asyncio.sleep(0.01)
+        assert (await peer.ask(b"3\r\none\r\n0\r\n\r\n"))[::2] == (200, b"one")
+        assert await peer.rest() == b""
+
+
 async def test_head_is_answered_with_a_head():
     """And the next answer is found behind it."""
     async with rig() as it:
