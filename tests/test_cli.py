@@ -54,6 +54,22 @@ def test_help():
         assert said(command, "--help")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("serve", "--stores=redis://:p4ss@h"), "unrecognized options: --stores\n"),
+        (("serve", "c.yaml", "--stores", "redis://:p4ss@h"), "unrecognized options: --stores\n"),
+        (("serve", "c.yaml", "redis://:p4ss@h"), "too many arguments\n"),
+    ],
+)
+def test_what_is_misspelt(arguments: tuple[str, ...], words: str):
+    """Is named, without a value that may be a secret."""
+    status, out, err = said(*arguments)
+    assert (status, out) == (2, "")
+    assert err.endswith(words)
+    assert "p4ss" not in err
+
+
 def test_version():
     """The version that is installed, and nothing else."""
     from importlib.metadata import version

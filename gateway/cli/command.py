@@ -14,7 +14,12 @@ from gateway.cli.process import Commands, command, fail, group, run, say
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command `callmode`."""
-    options = vars(_parser().parse_args(arguments))
+    parser = _parser()
+    known, unknown = parser.parse_known_args(arguments)
+    if unknown:  # What was misspelt may have a secret for a value: argparse itself would print it.
+        names = [each.partition("=")[0] for each in unknown if each.startswith("-")]
+        parser.error(f"unrecognized options: {' '.join(names)}" if names else "too many arguments")
+    options = vars(known)
     try:
         options.pop("run")(**options)
     except KeyboardInterrupt:
