@@ -246,6 +246,22 @@ async def test_a_reload_goes_one_by_one():
     assert scene.buried == scene.spawned[2:3]
 
 
+@pytest.mark.parametrize("goes", ["dies", "leaves"])
+async def test_a_successor_that_goes_amid_a_reload(goes: str):
+    """Has one of its own configuration in its place, though its predecessor drains still."""
+    async with Scene() as scene:
+        scene.supervisor.reload("new")  # type: ignore[arg-type]
+        await asyncio.sleep(1.5)
+        successor = scene.spawned[-1]
+        assert scene.serving() == [(1, "new"), (2, "old")]
+        if goes == "dies":
+            successor.die()
+        else:
+            successor.leaving()
+        await asyncio.sleep(10)
+        assert scene.serving() == [(1, "new"), (2, "new")]
+
+
 async def test_a_reload_that_cannot_be():
     """All stays as it was, and so does what a later worker is started with."""
     async with Scene() as scene:

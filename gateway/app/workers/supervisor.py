@@ -109,7 +109,6 @@ class Supervisor:
             except WorkerFailed as error:
                 _log.error("reload given up", worker=place.number, error=str(error))
                 return
-            self._config = config
         _log.info("reloaded", workers=len(self._places))
 
     def _stop(self) -> None:
@@ -198,6 +197,7 @@ class Supervisor:
     async def _replace(self, place: _Place, config: Config) -> None:
         """Start a successor, then retire who is there. Raises `WorkerFailed`."""
         successor = await self._start(place, config)
+        self._config = config  # Now, for whoever comes in its place while its predecessor drains.
         former = place.worker
         if place.filling is not None:
             place.filling.cancel()
