@@ -130,6 +130,7 @@ async def leads_to_the_outcome(it: Replicas, tag: str, answer: Answer) -> None:
     else:
         assert answer.body.startswith(b"retry: ")
         assert b"event: outcome" not in answer.body
+        await it[1].caller("GET", f"/-/jobs/{job_id}", params={"wait": "20"})
         answer = await it[1].caller("GET", f"/-/jobs/{job_id}/result")
     assert (answer.status, answer.body) == (200, outcome_of(tag))
 

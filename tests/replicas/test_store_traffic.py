@@ -20,13 +20,6 @@ async def calls(it: Replicas) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in told.items()}
 
 
-async def route_is_known(it: Replicas) -> None:
-    """Wait until every replica has asked once how long the route's jobs take: a second after its first job."""
-    async with asyncio.timeout(30):
-        while (await calls(it)).get("get", 0) < REPLICAS:  # noqa: ASYNC110 - the server tells nobody
-            await asyncio.sleep(0.05)
-
-
 async def idle_traffic(it: Replicas) -> dict[str, int]:
     """Return the commands of a window in which nobody asks for anything."""
     await it.store.config_resetstat()
@@ -37,7 +30,8 @@ async def idle_traffic(it: Replicas) -> dict[str, int]:
 
 async def test_idle_following_costs_one_call_a_heartbeat(tmp_path, redis_url):
     """A thousand running jobs, none of them due: as much as with none."""
-    settings = "defaults: {poll_floor: 10m, poll_ceiling: 10m}\n"
+    # Nor is asked, a second after a route's first job, how long its jobs take.
+    settings = "defaults: {poll_floor: 10m, poll_ceiling: 10m, learn: off}\n"
     async with replicas(redis_url, tmp_path, count=REPLICAS, timeout="1s", settings=settings) as it:
         room = asyncio.Semaphore(50)
 
@@ -47,7 +41,6 @@ async def test_idle_following_costs_one_call_a_heartbeat(tmp_path, redis_url):
                 return (await caller(json={"id": str(n), "duration": 600}, headers={"Call-Mode": "async"})).status
 
         assert set(await asyncio.gather(*(start(n) for n in range(JOBS)))) == {202}
-        await route_is_known(it)
         seen = await idle_traffic(it)
         beats = seen.pop("evalsha")
         # Each listener asks, after a silence as long as the store's timeout, whether it is still heard.

@@ -158,14 +158,16 @@ class GatewayProcess:
         return cls(process)
 
     @classmethod
-    async def serve(cls, upstream_url: str, data_dir: Path, *arguments: str, **settings: Any) -> GatewayProcess:
-        """Start `callmode serve` on free ports with an embedded store, and wait until it listens.
+    async def serve(
+        cls, upstream_url: str, data_dir: Path, *arguments: str, host: str = "127.0.0.1", **settings: Any
+    ) -> GatewayProcess:
+        """Start `callmode serve` on free ports of `host` with an embedded store, and wait until it listens.
 
         `settings` as for `start`.
         """
         gateway = await cls.start(
             "serve", *arguments, "--upstream", upstream_url, "--data-dir", str(data_dir),
-            "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+            "--listen", f"{host}:0", "--admin", f"{host}:0",
             **settings,
         )  # fmt: skip
         await gateway.logged("listening", port="data")

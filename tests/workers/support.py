@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +30,13 @@ class Workers:
         """Call the gateway without following redirects; return status and body."""
         async with self.client.request(method, self.gateway.url + path, allow_redirects=False, **kwargs) as response:
             return response.status, await response.read()
+
+    async def runs(self, job_id: str) -> None:
+        """Wait until the store knows that a job runs: what its follower alone knew would die with it."""
+        status = ""
+        while status not in {"running", "succeeded"}:
+            _, body = await self.call(f"/-/jobs/{job_id}?wait=1", method="GET")
+            status = json.loads(body)["status"]
 
     def pids(self) -> dict[int, int]:
         """Return the process of each worker, by its number."""
@@ -63,7 +71,14 @@ async def two_workers(
         upstream_url = origin + BASE_PATH
         write(directory, upstream_url, configuration)
         gateway = await GatewayProcess.serve(
-            upstream_url, directory / "data", str(directory / "gateway.yaml"), "--workers", str(count), **settings
+            upstream_url,
+            directory / "data",
+            str(directory / "gateway.yaml"),
+            "--workers",
+            str(count),
+            # Of their own, so that whoever still calls a port that another test has left counts for none of them.
+            host="127.0.0.2",
+            **settings,
         )
         try:
             async with aiohttp.ClientSession(
