@@ -19,7 +19,7 @@ from gateway.core.events import Event
 from gateway.core.job import Job
 from gateway.core.retention import kept_for
 from gateway.observability.frequent import Frequent
-from gateway.observability.job_log import JobLog
+from gateway.observability.job_log import JobLog, routine
 from gateway.observability.traces import JobTraces, provider
 from gateway.store.port import NewJob
 from gateway.store.redis import RedisStore
@@ -109,7 +109,7 @@ class Assembly:
     @cached_property
     def job_log(self) -> JobLog:
         """What happens to jobs, in the log."""
-        return JobLog(structlog.get_logger("jobs").bind(), Frequent("job"))
+        return JobLog(structlog.get_logger("jobs").bind(), Frequent("job", routine))
 
     @cached_property
     def observers(self) -> tuple[Observer, ...]:

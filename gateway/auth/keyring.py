@@ -11,8 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import hashlib
-import hmac
 import os
 import re
 import secrets
@@ -22,6 +20,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _KEY_BYTES = 32
@@ -37,14 +36,27 @@ class SealBroken(Exception):  # noqa: N818 - a condition, not a defect
     """A sealed value was not made by this keyring for this job."""
 
 
+class Mac:
+    """HMAC-SHA256 under one key, which is made ready once: that costs more than what is hashed here."""
+
+    def __init__(self, key: bytes) -> None:
+        self._ready = HMAC(key, SHA256())
+
+    def __call__(self, message: bytes) -> bytes:
+        """Return the 32 bytes for `message`."""
+        mac = self._ready.copy()
+        mac.update(message)
+        return mac.finalize()
+
+
 class _Key:
     """One key of the ring, as its subkeys."""
 
     def __init__(self, key_id: str, secret: bytes) -> None:
         self.id = key_id
         self.seal = AESGCM(_derive(secret, b"seal"))
-        self.link = _derive(secret, b"link")
-        self.hash = _derive(secret, b"hash")
+        self.link = Mac(_derive(secret, b"link"))
+        self.hash = Mac(_derive(secret, b"hash"))
 
 
 class Keyring:
@@ -83,14 +95,14 @@ class Keyring:
         `age`: which key of the ring, counted from the newest: what an older one hashed can only be compared.
         """
         message = b"".join(_framed(part) for part in (purpose, *parts))
-        return hmac.digest(self._ring[age].hash, message, "sha256").hex()
+        return self._ring[age].hash(message).hex()
 
     @property
     def marks(self) -> tuple[str, ...]:
         """What the store knows each key by: hashes that tell nothing of it."""
         return tuple(self.hash("mark", age=age) for age in range(len(self)))
 
-    def link_key(self, key_id: str | None = None) -> tuple[str, bytes] | None:
+    def link_key(self, key_id: str | None = None) -> tuple[str, Mac] | None:
         """Return a key's id and its subkey for links: the first key's, or the one named; None if there is no such."""
         key = self._first if key_id is None else self._keys.get(key_id)
         return None if key is None else (key.id, key.link)
@@ -98,7 +110,7 @@ class Keyring:
     def derive(self, purpose: str, *parts: str, age: int = 0) -> bytes:
         """Return 32 bytes for one more `purpose`, and for these `parts` of it. `age`: as for `hash`."""
         message = b"".join(_framed(part) for part in ("derive", purpose, *parts))
-        return hmac.new(self._ring[age].hash, message, hashlib.sha256).digest()
+        return self._ring[age].hash(message)
 
 
 def _derive(secret: bytes, purpose: bytes) -> bytes:

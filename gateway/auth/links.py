@@ -10,7 +10,7 @@ import base64
 import hmac
 from functools import lru_cache
 
-from gateway.auth.keyring import Keyring
+from gateway.auth.keyring import Keyring, Mac
 
 _MAC_BYTES = 16
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -41,8 +41,8 @@ class Signer:
         return good and now <= int(expiry, 36) * 1000
 
 
-def _mac(key: bytes, job_id: str, expiry: str) -> str:
-    digest = hmac.digest(key, f"{job_id}.{expiry}".encode("utf-8", "surrogatepass"), "sha256")
+def _mac(key: Mac, job_id: str, expiry: str) -> str:
+    digest = key(f"{job_id}.{expiry}".encode("utf-8", "surrogatepass"))
     return base64.urlsafe_b64encode(digest[:_MAC_BYTES]).decode().rstrip("=")
 
 

@@ -8,10 +8,12 @@ from typing import Protocol
 from gateway.core import events as e
 from gateway.core.delivery import Delivery
 from gateway.core.job import Job
-from gateway.observability.frequent import Frequent
+from gateway.observability.frequent import Frequent, Said
 
 _ROUTINE = (e.StillRunning, e.StartIntended, e.Redirected)
 _DOUBTFUL = (e.StartAmbiguous, e.Lost, e.VerdictMissed)
+_NEW = ("job", "upstream_calls")
+"""What no two jobs' lines have in common."""
 
 
 class Logger(Protocol):
@@ -37,7 +39,7 @@ class Logger(Protocol):
 class JobLog:
     """An observer of jobs and deliveries. `frequent` writes a job's line at level info, `logger` all others."""
 
-    def __init__(self, logger: Logger, frequent: Frequent) -> None:
+    def __init__(self, logger: Logger, frequent: Frequent[Job, e.Event]) -> None:
         self._logger = logger
         self._frequent = frequent
         self._closely = logger.is_enabled_for(logging.DEBUG)
@@ -50,7 +52,7 @@ class JobLog:
         elif isinstance(event, _DOUBTFUL):
             self._logger.warning("job", **_fields(job, event))
         elif self._frequent.wanted:
-            self._frequent(_fields(job, event))
+            self._frequent(job, event)
 
     def delivered(self, delivery: Delivery) -> None:
         """Log an attempt at a delivery."""
@@ -66,6 +68,13 @@ class JobLog:
             error=last.error,
             took_ms=last.took,
         )
+
+
+def routine(job: Job, event: e.Event) -> Said:
+    """Say of a job what `JobLog` does."""
+    fields = _fields(job, event)
+    new = {name: fields.pop(name) for name in _NEW}
+    return tuple(fields.items()), new, not fields["why"]
 
 
 def _fields(job: Job, event: e.Event) -> dict[str, object]:

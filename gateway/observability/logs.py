@@ -74,9 +74,9 @@ def stamped(_log: object, _level: str, event: structlog.typing.EventDict) -> str
     return event
 
 
-def timestamp() -> str:
-    """Return what a line says of when it was logged."""
-    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+def timestamp(nanoseconds: int | None = None) -> str:
+    """Return what a line says of when it was logged: now, or so many nanoseconds since the epoch."""
+    second, nanoseconds = divmod(nanoseconds or time.time_ns(), 1_000_000_000)
     return f"{_second(second)}.{nanoseconds // 1000:06d}Z"
 
 

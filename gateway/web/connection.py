@@ -214,8 +214,7 @@ class Connection(BaseProtocol):
         if not (whole or unsent):
             self._linger(request.payload, _LINGER if response.status != _TOO_SLOW else _SHORT_LINGER, keeps=keeps)
         elif keeps:
-            self._take_back(request.headers)
-            self._next()
+            self._next(known=self._take_back(request.headers))
         else:
             self._end()
 
@@ -246,12 +245,13 @@ class Connection(BaseProtocol):
 
         task.add_done_callback(over)
 
-    def _take_back(self, fields: CIMultiDictProxy[str]) -> None:
-        """Take from the parser what came behind a request with these fields, where that is known."""
+    def _take_back(self, fields: CIMultiDictProxy[str]) -> bool:
+        """Take from the parser what came behind a request with these fields; return whether that is known."""
         left = self._left(fields)
         if left:
             self._behind = self._came[-left:] + self._behind
             self._parser = None
+        return left is not None
 
     def _left(self, fields: CIMultiDictProxy[str]) -> int | None:
         """Return how many bytes came behind the request in hand, of these fields; None where only the parser knows."""
@@ -262,13 +262,14 @@ class Connection(BaseProtocol):
             return None
         return len(self._came) - head - len(_HEAD_END) - int(length)
 
-    def _next(self) -> None:
-        """Go on with what came behind the last request, if anything did."""
+    def _next(self, *, known: bool = False) -> None:
+        """Go on with what came behind the last request, if anything did. `known`: the parser has nothing of it."""
         if self._paused or self.transport is None:
             return  # The answers before have to leave first; `resume_writing` comes back here.
         behind, self._behind = self._behind, b""
-        self._came = behind if self._parser is None else b""  # What the parser has kept would come before it.
-        if behind or self._parser is not None:
+        known = known or self._parser is None
+        self._came = behind if known else b""  # What the parser has kept would come before it.
+        if behind or not known:
             self._read(behind)
         self._read_on()
         if self.busy:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from gateway.core.job import Job
-from gateway.observability.frequent import Frequent
+from gateway.observability.frequent import Said
 from gateway.web.request import Request
+
+_NEW = ("job", "job_ms", "upstream_calls")
+"""What no two jobs' lines have in common."""
 
 
 def note(request: Request, *, job: Job | None = None, **fields: object) -> None:
@@ -24,11 +27,12 @@ def note(request: Request, *, job: Job | None = None, **fields: object) -> None:
         )
 
 
-def log_access(log: Frequent, request: Request, status: int | None, seconds: float) -> None:
-    """Write the line, without the query, which may hold anything. `status`: None if the caller went unanswered."""
+def access(request: Request, status: int | None, seconds: float) -> Said:
+    """Say what there is to say, without the query, which may hold anything. `status`: None if it went unanswered."""
     path, notes = request.path, request.notes or {}
     fields = (("method", request.method), ("path", path if path.isprintable() else ascii(path)), ("status", status))
-    if "job" in notes:
-        log({**dict(fields), "ms": round(seconds * 1000, 1), **notes})
-    else:
-        log.again((*fields, *notes.items()), seconds * 1000)
+    new: dict[str, object] = {"ms": round(seconds * 1000, 1)}
+    job = notes.get("job")
+    if job is not None:
+        new |= {name: notes.pop(name) for name in _NEW}
+    return (*fields, *notes.items()), new, job is None or str(job) not in path

@@ -10,7 +10,7 @@ from gateway.observability.frequent import Frequent
 from gateway.web.connection import Connection
 from gateway.web.front import Front
 from gateway.web.gateway import Gateway
-from gateway.web.log import log_access
+from gateway.web.log import access
 from gateway.web.patience import Patience
 from gateway.web.request import Request
 
@@ -35,7 +35,7 @@ class Server:
         self.heads = Patience(self.loop, _HEAD, Connection.refuse_head)
         """The connections on which part of a head has come."""
         self._closing = False
-        self._log = Frequent("request")
+        self._log = Frequent("request", access)
 
     def __call__(self) -> Connection:
         """Make a connection: what `create_server` asks for."""
@@ -73,7 +73,7 @@ class Server:
         if self._logs:
             self.gateway.drain.leave()
             if self._log.wanted:
-                log_access(self._log, request, status, self.loop.time() - request.begun)
+                self._log(request, status, self.loop.time() - request.begun)
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Let a handler finish what it may not leave halfway, though its caller has gone."""

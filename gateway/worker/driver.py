@@ -451,7 +451,7 @@ class Driver:
 
     async def _save(self, entry: Entry) -> None:
         """Save in the task that asks for it; whoever else wants to wait for that waits for the entry's `saving`."""
-        entry.saving = saved = asyncio.get_running_loop().create_future()
+        entry.saving = saved = self._tasks.loop.create_future()
         try:
             follows = await self._saver.catch_up(entry, self._publish_saved)
             entry.unsaved = False

@@ -18,17 +18,25 @@ class Tasks:
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._on_error = on_error
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that they run on. To ask which one runs is a system call in Python 3.11, and the answer the same."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
         """Run `coroutine` in the background."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        task = self.loop.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def finish(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run `coroutine` to its end, even if whoever waits for it here is cancelled meanwhile."""
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import os
 import stat
 import threading
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth.keyring import Keyring, KeyringError, SealBroken, generate, load, load_or_create, parse
+from gateway.auth.keyring import Keyring, KeyringError, Mac, SealBroken, generate, load, load_or_create, parse
 
 OLD, NEW = ("old", bytes(range(32))), ("new", bytes(range(32, 64)))
 RING = Keyring([OLD])
@@ -97,8 +98,13 @@ def test_a_key_under_another_keys_id_opens_nothing():
 
 def test_link_keys_by_id():
     """The first key signs; any key verifies; an unknown one is None."""
-    assert ROTATED.link_key() == ROTATED.link_key("new")
-    assert ROTATED.link_key("old") == RING.link_key()
+
+    def signed(found):
+        key_id, mac = found
+        return key_id, mac(b"link")
+
+    assert signed(ROTATED.link_key()) == signed(ROTATED.link_key("new"))
+    assert signed(ROTATED.link_key("old")) == signed(RING.link_key()) != signed(ROTATED.link_key())
     assert ROTATED.link_key("other") is None
     assert ROTATED.link_key("") is None
 
@@ -126,10 +132,17 @@ def test_lone_surrogates_are_hashed():
     assert RING.hash("principal", "\ud800") != RING.hash("principal", "?")
 
 
+@given(st.binary(min_size=1, max_size=64), st.binary(max_size=200), st.binary(max_size=200))
+def test_a_mac_is_hmac_sha256(key, first, second):
+    """As the standard library has it (RFC 2104), one message after the other."""
+    mac = Mac(key)
+    assert [mac(first), mac(second)] == [hmac.digest(key, message, "sha256") for message in (first, second)]
+
+
 def test_purposes_have_keys_of_their_own():
     """Nothing that is derived from a key equals anything else that is, or the key."""
     _, link = RING.link_key()
-    derived = [link, RING.derive("a"), RING.derive("b"), bytes.fromhex(RING.hash("a")), OLD[1]]
+    derived = [link(b"\0\0\0\1a"), RING.derive("a"), RING.derive("b"), bytes.fromhex(RING.hash("a")), OLD[1]]
     assert len(set(derived)) == len(derived)
     assert RING.derive("a") == Keyring([OLD]).derive("a")
     assert len({RING.derive("a", "b"), RING.derive("ab"), RING.derive("a"), RING.derive("a", "b", "")}) == 4

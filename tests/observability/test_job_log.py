@@ -7,9 +7,9 @@ import pytest
 from gateway.core import events as e
 from gateway.core.apply import apply
 from gateway.core.delivery import Attempt, Delivery
-from gateway.core.job import State
+from gateway.core.job import Job, State
 from gateway.core.policy import SECOND
-from gateway.observability.job_log import JobLog
+from gateway.observability.job_log import JobLog, routine
 from tests.core.strategies import BORN, EXAMPLES, in_state
 
 
@@ -20,9 +20,10 @@ class Lines:
         self.kept: list[tuple[str, str, dict]] = []
         self.wanted = wanted
 
-    def __call__(self, fields: dict) -> None:
+    def __call__(self, job: Job, event: e.Event) -> None:
         """Keep a job's line at level info."""
-        self.kept.append(("info", "job", fields))
+        fields, new, _ = routine(job, event)
+        self.kept.append(("info", "job", dict(fields) | new))
 
     def is_enabled_for(self, level: int) -> bool:
         """Debug is, if lines are wanted at all."""

@@ -15,6 +15,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+import gateway.observability.lines
 from gateway.observability.frequent import Frequent
 from gateway.observability.lines import Lines
 
@@ -25,6 +26,7 @@ class Stream(io.StringIO):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[str] = []
+        self.wrote = asyncio.Event()
 
     @property
     def writes(self) -> int:
@@ -34,6 +36,7 @@ class Stream(io.StringIO):
     def write(self, text: str) -> int:
         """Count."""
         self.written.append(text)
+        self.wrote.set()
         return super().write(text)
 
 
@@ -58,6 +61,47 @@ async def test_the_lines_of_a_turn_are_one_write():
     lines.error("four")
     await asyncio.sleep(0)
     assert (stream.getvalue()[-5:], stream.writes) == ("four\n", 2)
+
+
+async def test_lines_that_can_wait(monkeypatch):
+    """Are made and written with the first that cannot, in their order."""
+    monkeypatch.setattr(gateway.observability.lines, "WITHIN", 60.0)
+    stream, made = Stream(), []
+    lines = Lines(stream)
+
+    def late(line: str) -> str:
+        made.append(line)
+        return line
+
+    for line in ("one", "two"):
+        lines.later(late, line)
+        await asyncio.sleep(0)
+    assert made == []
+    lines.msg("three")
+    lines.later(late, "four")
+    await asyncio.sleep(0)
+    assert (stream.getvalue(), stream.writes) == ("one\ntwo\nthree\nfour\n", 1)
+    lines.later(late, "five")
+    await asyncio.sleep(0)
+    assert made == ["one", "two", "four"]
+
+
+async def test_lines_that_can_wait_do_not_wait_long():
+    """Nothing else need be logged, and each time anew."""
+    stream = Stream()
+    lines = Lines(stream)
+    for line in ("one", "two"):
+        stream.wrote.clear()
+        lines.later(str, line)
+        await asyncio.wait_for(stream.wrote.wait(), 10)
+    assert stream.getvalue() == "one\ntwo\n"
+
+
+def test_without_a_loop_nothing_waits():
+    """Nobody would write it later."""
+    stream = Stream()
+    Lines(stream).later(str, "one")
+    assert stream.getvalue() == "one\n"
 
 
 async def test_among_others_a_write_is_one_that_a_pipe_takes_whole():
@@ -92,6 +136,20 @@ def test_lines_of_a_loop_that_has_ended():
     assert stream.getvalue() == "last\nnext\n"
 
 
+def test_lines_that_can_wait_on_a_loop_that_has_ended():
+    """Are not lost either."""
+    stream = Stream()
+    lines = Lines(stream)
+
+    async def words(line: str) -> None:
+        lines.later(str, line)
+
+    asyncio.run(words("last"))
+    asyncio.run(words("next"))
+    lines.msg("now")
+    assert stream.getvalue() == "last\nnext\nnow\n"
+
+
 def test_a_stream_that_is_closed():
     """At a process's end there may be none."""
     stream = Stream()
@@ -104,14 +162,7 @@ def test_a_stream_that_is_closed():
 def test_what_is_frequent_goes_the_way_of_all_lines():
     """The same processors, in the same order; and a test that captures them has it."""
     with capture_logs() as logs:
-        Frequent("request")({"path": "/"})
-    assert logs == [{"event": "request", "path": "/", "log_level": "info"}]
-
-
-def test_what_comes_again_where_lines_are_no_json():
-    """Goes the way of all lines."""
-    with capture_logs() as logs:
-        Frequent("request").again((("path", "/"),), 1.26)
+        Frequent("request", lambda path: ((("path", path),), {"ms": 1.3}, True))("/")
     assert logs == [{"event": "request", "path": "/", "ms": 1.3, "log_level": "info"}]
 
 
@@ -121,7 +172,7 @@ def test_what_is_frequent_is_wanted_or_not():
     try:
         for level, wanted in ((20, True), (30, False)):
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
-            assert Frequent("request").wanted is wanted
+            assert Frequent("request", list).wanted is wanted
     finally:
         structlog.configure(**before)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import time
 import types
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
 
-from gateway.observability.frequent import Frequent
+import gateway.observability.lines
+from gateway.observability.frequent import Fields, Frequent, Said
 from gateway.observability.lines import WHOLE
 from gateway.observability.logs import configure
 from gateway.observability.settings import LogSettings
@@ -40,6 +44,11 @@ def stderr(monkeypatch):
     structlog.configure(**before)
 
 
+def said(fields: Fields, milliseconds: float, often: bool) -> Said:
+    """Say what an access log does."""
+    return fields, {"ms": milliseconds}, often
+
+
 def lines(stream: io.StringIO) -> list[dict]:
     """Return the lines, each of which must be a JSON object."""
     return [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -58,11 +67,11 @@ def test_lines_are_json(stderr):
 def test_a_line_that_comes_again(stderr, worker: int | None):
     """Is the line that it would be by itself, each with its own time, and as free of secrets."""
     configure(LogSettings(format="json"), worker=worker)
-    log = Frequent("request")
+    log = Frequent("request", said)
     fields = (("path", "/é\u2028"), ("status", None), ("said", f"Bearer {SECRET}"), ("tracked", False))
-    log({**dict(fields), "ms": 1.2})
-    for milliseconds in (1.24, 17.0):
-        log.again(fields, milliseconds)
+    log(fields, 1.2, False)
+    for milliseconds in (1.2, 17.0):
+        log(fields, milliseconds, True)
     assert stderr.getvalue().isascii()
     assert SECRET not in stderr.getvalue()
     whole, *again = lines(stderr)
@@ -76,9 +85,38 @@ def test_a_long_line_that_comes_again(stderr):
     configure(LogSettings(format="json"), worker=2)
     fields = (("path", "/" + "x" * WHOLE), ("status", 200))
     for _ in range(2):
-        Frequent("request").again(fields, 1.0)
-    assert all(WHOLE - 64 < len(line) < WHOLE for line in stderr.getvalue().splitlines())
+        Frequent("request", said)(fields, 1.0, True)
+    assert all(WHOLE - 256 < len(line) < WHOLE for line in stderr.getvalue().splitlines())
     assert all(line["ms"] == 1 and line["path"].startswith("/x") for line in lines(stderr))
+
+
+def test_a_line_that_cannot_be_made(stderr):
+    """Says so, and costs no other."""
+    configure(LogSettings(format="json"))
+    log = Frequent("request", said)
+    for fields in ((("path", "/a"),), None, (("path", "/b"),)):
+        log(fields, 1.0, True)
+    first, broken, last = lines(stderr)
+    assert (first["path"], broken["defect"], broken["event"], last["path"]) == ("/a", "TypeError", "request", "/b")
+
+
+async def test_lines_that_are_made_later(stderr, monkeypatch):
+    """Have the time at which they were logged, and stand in the order in which everything was."""
+    monkeypatch.setattr(gateway.observability.lines, "WITHIN", 60.0)
+    configure(LogSettings(format="json"))
+    log = Frequent("request", said)
+    before = time.time_ns() // 1000
+    log((("path", "/a"),), 1.0, True)
+    after = time.time_ns() // 1000
+    await asyncio.sleep(0.01)
+    structlog.get_logger("x").warning("between")
+    log((("path", "/b"),), 2.0, True)
+    assert not stderr.getvalue()
+    await asyncio.sleep(0)
+    first, *_ = all_of_them = lines(stderr)
+    assert [each.get("path") for each in all_of_them] == ["/a", None, "/b"]
+    at = datetime.fromisoformat(first["timestamp"]) - datetime.fromtimestamp(0, UTC)
+    assert before <= at // timedelta(microseconds=1) <= after
 
 
 def test_auto_is_json_where_nobody_looks(stderr):
