@@ -12,6 +12,7 @@ from gateway.core.arguments import (
     Scanned,
     cut,
     cut_query,
+    flat,
     scan,
     scan_query,
     splice,
@@ -62,6 +63,9 @@ class Arguments(msgspec.Struct, frozen=True):
 
 def read_arguments(method: str, query: str | None, body: bytes, content_type: str | None) -> Arguments:
     """Return the arguments of a request. Raises `BadArgumentsProblem`."""
+    if query is None and method != "GET" and (plain := flat(body)) is not None:
+        # As most are.
+        return Arguments(None, None, body, JSON, scanned=plain)
     try:
         return _read(method, query, body, content_type)
     except BadArguments as error:

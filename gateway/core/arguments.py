@@ -97,7 +97,7 @@ def scan(body: bytes, *, max_depth: int = MAX_DEPTH, max_keys: int = MAX_KEYS) -
     UTF-8 only, and no top-level name twice. Raises `NotJson` or `BadArguments`; an empty body is `NotJson`.
     `max_depth` and `max_keys` bind objects only: nothing else is looked into.
     """
-    if (plain := _flat(body, max_keys)) is not None:
+    if (plain := flat(body, max_keys)) is not None:
         return plain
     is_object = body.lstrip(b" \t\n\r").startswith(b"{")
     _validate(body, is_object)
@@ -107,8 +107,11 @@ def scan(body: bytes, *, max_depth: int = MAX_DEPTH, max_keys: int = MAX_KEYS) -
     return _find(body)
 
 
-def _flat(body: bytes, max_keys: int) -> Scanned | None:
-    """Return a flat object in ASCII without `$callMode`, as many are, after one look at it; None for all else."""
+def flat(body: bytes, max_keys: int = MAX_KEYS) -> Scanned | None:
+    """Return a flat object in ASCII without `$callMode`, as many are, after one look at it; None for all else.
+
+    What it returns is what `scan` does.
+    """
     if not body.startswith(b"{") or not body.isascii() or body.count(b"{") + body.count(b"[") > 1:
         return None
     try:

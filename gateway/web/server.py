@@ -27,6 +27,8 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self._logs = logs
         """Whether its requests are logged, and waited for by a replica that goes."""
+        self.began = gateway.drain.enter if logs else _nothing
+        """Takes note that a request is handled: of one whose caller goes before that, nothing is heard."""
         self._connections: set[Connection] = set()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -63,11 +65,6 @@ class Server:
         self.idle.end(connection)
         self.heads.end(connection)
 
-    def began(self) -> None:
-        """Take note that a request is handled: of one whose caller goes before that, nothing is heard."""
-        if self._logs:
-            self.gateway.drain.enter()
-
     def ended(self, request: Request, status: int | None) -> None:
         """Take note of its answer; None: its caller went before."""
         if self._logs:
@@ -92,3 +89,7 @@ class Server:
         for connection in [*self._connections]:
             connection.abort()
         await self._emptied.wait()
+
+
+def _nothing() -> None:
+    """Take note of nothing."""
