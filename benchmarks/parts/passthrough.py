@@ -22,8 +22,8 @@ from benchmarks.rounds import Figures, ratio, summary, warmed
 from benchmarks.targets import PASS_NAIVE, PASS_NGINX, Finding
 
 CONNECTIONS = 64
-ROUNDS = {Size.FULL: 9, Size.QUICK: 5, Size.SMOKE: 1}
-REQUESTS = {Size.FULL: 8000, Size.QUICK: 2500, Size.SMOKE: 200}
+ROUNDS = {Size.FULL: 19, Size.QUICK: 5, Size.SMOKE: 1}
+REQUESTS = {Size.FULL: 4000, Size.QUICK: 2500, Size.SMOKE: 200}
 CALLMODE, NAIVE, NAIVE_UVLOOP, NGINX, HAPROXY = "callmode", "naive proxy", "naive proxy on uvloop", "nginx", "haproxy"
 RELAY = [{"path": "/echo", "trigger": "/t/bench/echo", "upstream_mode": "FireAndForget", "caller_mode": "forget",
           "track": "off"}]  # fmt: skip

@@ -22,8 +22,8 @@ from benchmarks.stores import StoreServer, store_server
 from benchmarks.targets import JOB_NAIVE, Finding
 
 CONNECTIONS = 64
-ROUNDS = {Size.FULL: 7, Size.QUICK: 5, Size.SMOKE: 1}
-JOBS = {Size.FULL: 2000, Size.QUICK: 1000, Size.SMOKE: 100}
+ROUNDS = {Size.FULL: 15, Size.QUICK: 5, Size.SMOKE: 1}
+JOBS = {Size.FULL: 1000, Size.QUICK: 1000, Size.SMOKE: 100}
 DURATION_MS = 20
 """Shorter than the first wait of either, so that each reads the status once."""
 CALLMODE, NAIVE = "callmode", "naive gateway"

@@ -21,8 +21,8 @@ from benchmarks.rounds import Figures, figure, ratio, summary, warmed
 from benchmarks.stores import store_server
 from benchmarks.targets import WORKERS_CPU, WORKERS_SHARE, Finding
 
-ROUNDS = {Size.FULL: 5, Size.QUICK: 3, Size.SMOKE: 1}
-JOBS = {Size.FULL: 2000, Size.QUICK: 1000, Size.SMOKE: 100}
+ROUNDS = {Size.FULL: 11, Size.QUICK: 3, Size.SMOKE: 1}
+JOBS = {Size.FULL: 1000, Size.QUICK: 1000, Size.SMOKE: 100}
 ONE, TWO = "one process", "two workers"
 
 
