@@ -35,9 +35,9 @@ class Lines:
     """A logger's last step, as structlog wants it. Called, it is its own factory.
 
     A line is written at the end of the turn that it is logged in, at once where no loop runs. Those of what happens all
-    the time may wait for `WITHIN` seconds, and are made only then: hundreds in a row cost half of what they cost one by
-    one. A process that is killed loses no more than that. Where other processes write to the same pipe (`shared`), a
-    write is no longer than it takes in one piece; only a line that is longer by itself may be torn.
+    the time may wait for `WITHIN` seconds, and are made only then: many are one write, and none stands between an event
+    and its answer. A process that is killed loses no more than that. Where other processes write to the same pipe
+    (`shared`), a write is no longer than it takes in one piece; only a line that is longer by itself may be torn.
     """
 
     def __init__(self, stream: TextIO, *, shared: bool = False) -> None:
